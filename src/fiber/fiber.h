@@ -1,0 +1,102 @@
+/*
+ * Fibers: functions that read as if they blocked, many to a thread.
+ *
+ *                 fiber_start           picked by the scheduler
+ *      created ───────────────> ready ─────────────────────────> running
+ *                                 ^                               │  │  │
+ *                                 │ fiber_ready, deadline, cancel │  │  └── returns ──> done
+ *                                 └──────────── parked <──────────┘  │
+ *                                 └──────────── hibernated <─────────┘   (no stack held)
+ *
+ * A fiber belongs to the scheduler (and so to the thread) it was started on, for good. Every wait
+ * ends in one of three ways: made ready (0), its deadline has passed (-ETIMEDOUT), it was
+ * cancelled (-ECANCELED; every later wait fails so at once).
+ */
+#ifndef WEFT_FIBER_FIBER_H
+#define WEFT_FIBER_FIBER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/attr.h"
+#include "base/list.h"
+#include "fiber/context.h"
+
+struct sched;
+
+typedef void fiber_fn(void *arg);
+
+enum fiber_state { FIBER_CREATED, FIBER_READY, FIBER_RUNNING, FIBER_PARKED, FIBER_DONE };
+
+/* Callers allocate it (a session embeds its fiber) and touch none of its fields. */
+struct fiber {
+    struct list link;    /* run queue, or the wait list of a mutex, condition ... */
+    struct sched *sched; /* set by fiber_start */
+    /* TODO by the module's author: context, stack, entry, deadline, timer, joiner, flags */
+};
+
+/**
+ * Prepare a fiber that will run `fn(arg)`. `name` must outlive it.
+ *
+ * It holds no stack until it runs. The memory is the caller's and may be reused or freed by `fn`'s
+ * last act: see fiber_exit_hook.
+ */
+void fiber_create(struct fiber *f, const char *name, fiber_fn *fn, void *arg);
+
+/** Make a created fiber ready on the calling thread's scheduler. */
+void fiber_start(struct fiber *f);
+
+/**
+ * Make and start a fiber on the heap; it frees itself when it is done, or when it was joined
+ * if `joinable`.
+ *
+ * Returns NULL without memory.
+ */
+struct fiber *fiber_spawn(const char *name, fiber_fn *fn, void *arg, bool joinable);
+
+/** The running fiber; NULL on the loop's own stack. */
+struct fiber *fiber_self(void);
+
+/**
+ * Wait until somebody calls fiber_ready(), at most until `deadline` [monotonic ns, CLOCK_NEVER].
+ *
+ * Yields. A fiber_ready() that came since the last wait ended makes it return at once? No: ready
+ * is for parked fibers only; the waker must know that it waits.
+ * Returns 0, -ETIMEDOUT or -ECANCELED.
+ */
+int fiber_park(int64_t deadline) WEFT_MUSTCHECK;
+
+/** Let a parked fiber run again; no effect on one that is not parked. Thread: the fiber's own. */
+void fiber_ready(struct fiber *f);
+
+/** Let every other ready fiber run first. Yields. */
+void fiber_yield(void);
+
+/**
+ * As fiber_park, but give the stack back: when the wait ends, `resume(arg)` runs on another one
+ * in place of the caller, who never goes on. How the wait ended: fiber_wait_result().
+ *
+ * An idle connection waits here and costs its record alone.
+ */
+void fiber_hibernate(fiber_fn *resume, void *arg, int64_t deadline) WEFT_NORETURN;
+
+/** How the running fiber's last wait ended: 0, -ETIMEDOUT or -ECANCELED. */
+int fiber_wait_result(void);
+
+/** Wait until a joinable fiber is done, and free it. Yields. Returns 0 or, with the fiber left
+ * alone, -ECANCELED. */
+int fiber_join(struct fiber *f) WEFT_MUSTCHECK;
+
+/** Make every wait of `f` fail with -ECANCELED, the present one too. Thread: the fiber's own. */
+void fiber_cancel(struct fiber *f);
+
+/** Returns 0 at the deadline, or -ECANCELED. Yields. */
+int fiber_sleep(int64_t deadline) WEFT_MUSTCHECK;
+
+/**
+ * Run `fn(arg)` on the loop's large stack and come back: for library calls that want more stack
+ * than a fiber has. `fn` must not wait. On the loop's stack already: a plain call.
+ */
+void fiber_call(fiber_fn *fn, void *arg);
+
+#endif

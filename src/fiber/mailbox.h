@@ -1,0 +1,38 @@
+/*
+ * Mailboxes: how threads talk. Any thread posts, the owner's fiber receives.
+ *
+ * An intrusive multi-producer single-consumer queue and an ev_async: a post is one atomic
+ * exchange, and wakes the owner's loop only when the mailbox was empty.
+ */
+#ifndef WEFT_FIBER_MAILBOX_H
+#define WEFT_FIBER_MAILBOX_H
+
+#include <stdint.h>
+
+#include "base/attr.h"
+#include "fiber/sched.h"
+
+/* The head of every message; a member of the message's own structure. */
+struct mail {
+    struct mail *_Atomic next;
+};
+
+struct mailbox; /* opaque */
+
+/** Make a mailbox whose receivers are fibers of `s`. Returns NULL without memory. */
+struct mailbox *mailbox_new(struct sched *s) WEFT_MUSTCHECK;
+
+/** Free it; nobody may post any more. What was not received is the caller's loss. NULL is fine. */
+void mailbox_free(struct mailbox *m);
+
+/** Append a message. Owns: the receiver, from here on. Thread: any. */
+void mailbox_post(struct mailbox *m, struct mail *mail);
+
+/**
+ * Take the oldest message; wait for one until `deadline` [monotonic ns].
+ *
+ * Yields. Returns 0, -ETIMEDOUT or -ECANCELED. Thread: fibers of the owner's scheduler.
+ */
+int mailbox_receive(struct mailbox *m, struct mail **ret, int64_t deadline) WEFT_MUSTCHECK;
+
+#endif
