@@ -38,10 +38,12 @@ struct fiber {
 /**
  * Prepare a fiber that will run `fn(arg)`. `name` must outlive it.
  *
- * It holds no stack until it runs. The memory is the caller's and may be reused or freed by `fn`'s
- * last act: see fiber_exit_hook.
+ * It holds no stack until it runs. Owns: `f` stays the caller's; when the fiber has ended and
+ * nothing touches it any more, `done(f)` (may be NULL) is called on the loop's stack and may free
+ * it.
  */
-void fiber_create(struct fiber *f, const char *name, fiber_fn *fn, void *arg);
+void fiber_create(struct fiber *f, const char *name, fiber_fn *fn, void *arg,
+                  void (*done)(struct fiber *f));
 
 /** Make a created fiber ready on the calling thread's scheduler. */
 void fiber_start(struct fiber *f);
@@ -60,8 +62,8 @@ struct fiber *fiber_self(void);
 /**
  * Wait until somebody calls fiber_ready(), at most until `deadline` [monotonic ns, CLOCK_NEVER].
  *
- * Yields. A fiber_ready() that came since the last wait ended makes it return at once? No: ready
- * is for parked fibers only; the waker must know that it waits.
+ * Yields. Only a parked fiber can be made ready: there is no memory of a fiber_ready() that came
+ * earlier; whoever waits for a condition looks at it first.
  * Returns 0, -ETIMEDOUT or -ECANCELED.
  */
 int fiber_park(int64_t deadline) WEFT_MUSTCHECK;

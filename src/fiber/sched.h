@@ -46,9 +46,8 @@ struct sched *sched_new(const struct sched_options *o) WEFT_MUSTCHECK;
 void sched_free(struct sched *s);
 
 /**
- * Run `main_fn(arg)` as the first fiber, and everything it starts, until no fiber is left or
- * sched_stop() was called. Fibers may be created before with sched_start_fiber? (no: main_fn starts
- * them)
+ * Run `main_fn(arg)` as the first fiber, and every fiber that is started meanwhile, until none is
+ * left or sched_stop() is called.
  *
  * Thread: the one that runs it owns the scheduler from here on; it needs its signals blocked.
  */
