@@ -1,0 +1,139 @@
+/*
+ * The configuration, typed and immutable: made from YAML once, then only read, by any thread, for
+ * as long as somebody holds a reference. Every default is filled in.
+ */
+#ifndef WEFT_CONF_CONF_H
+#define WEFT_CONF_CONF_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/addr.h"
+#include "base/attr.h"
+#include "base/log.h"
+#include "base/text.h"
+
+/* Where something stands in a file, from 1. */
+struct conf_mark {
+    const char *file;
+    unsigned line;
+    unsigned column;
+};
+
+enum conf_log_format { CONF_LOG_JSON, CONF_LOG_TEXT };
+
+enum conf_balance { CONF_ROUND_ROBIN };
+
+struct conf_process {
+    unsigned workers;         /* threads; never 0: auto is worked out */
+    bool pin;                 /* worker n on the n-th CPU this process may use */
+    unsigned max_connections; /* 0: auto, what the descriptor limit allows */
+    int64_t drain_timeout;    /* [ns] */
+};
+
+struct conf_log {
+    struct log_target access;
+    enum conf_log_format access_format;
+    struct log_target error;
+    enum log_level error_level;
+};
+
+/* An address with the text it came from, for messages. */
+struct conf_address {
+    char *text;
+    struct addr addr; /* resolved */
+    bool any;         /* :PORT, both families */
+    struct conf_mark mark;
+};
+
+struct conf_keepalive {
+    int64_t idle;     /* [ns] 0: off */
+    int64_t interval; /* [ns] */
+    unsigned count;
+};
+
+struct conf_listener {
+    char *name;
+    struct conf_mark mark;
+    struct conf_address *binds;
+    size_t bind_count;
+    const struct conf_pool *pool;
+    int64_t idle_timeout;       /* [ns] 0: never */
+    int64_t half_close_timeout; /* [ns] 0: never */
+    unsigned max_connections;   /* 0: unlimited */
+    bool nodelay;
+    struct conf_keepalive keepalive;
+    unsigned backlog;
+    int64_t defer_accept;    /* [ns] 0: off */
+    unsigned fastopen;       /* queue length; 0: off */
+    uint64_t receive_buffer; /* [bytes] 0: the kernel's own tuning */
+    uint64_t send_buffer;    /* [bytes] 0: the kernel's own tuning */
+};
+
+struct conf_server {
+    char *name; /* as configured, else the address as written */
+    struct conf_address address;
+    unsigned weight; /* 1 to 256 */
+    bool backup;
+};
+
+struct conf_pool {
+    char *name;
+    struct conf_mark mark;
+    enum conf_balance balance;
+    struct conf_server *servers;
+    size_t server_count;
+    int64_t connect_timeout; /* [ns] 0: the kernel's */
+    unsigned retries;        /* other servers tried when a connect fails */
+};
+
+struct conf {
+    struct conf_process process;
+    struct conf_log log;
+    struct conf_listener *listeners;
+    size_t listener_count;
+    struct conf_pool *pools;
+    size_t pool_count;
+    uint64_t generation; /* set by whoever applies it */
+};
+
+/* What is wrong with a file, in the order it was found. */
+struct conf_faults;
+
+/**
+ * Read a file.
+ *
+ * May block in the resolver: for start-up and the control thread, never on a fiber.
+ * Returns 0 with a reference in `*ret`; -WEFT_ECONF with `*ret_faults`, which the caller frees,
+ * holding every fault (a file that can't be read is one too).
+ */
+int conf_load(const char *path, const struct conf **ret,
+              struct conf_faults **ret_faults) WEFT_MUSTCHECK;
+
+/**
+ * Quick mode: a configuration of one listener and one pool, both called "quick", from addresses
+ * on the command line. Faults speak of `--listen` and `--backend`.
+ */
+int conf_quick(const char *const *listen, size_t listen_count, const char *const *backend,
+               size_t backend_count, const struct conf **ret,
+               struct conf_faults **ret_faults) WEFT_MUSTCHECK;
+
+/** Take another reference. Thread: any. */
+const struct conf *conf_ref(const struct conf *c);
+
+/** Drop a reference; the last one frees it. NULL is fine. Thread: any. */
+void conf_unref(const struct conf *c);
+
+/** Write the effective configuration as YAML that conf_load() takes, every default filled in. */
+void conf_dump(const struct conf *c, struct text *out);
+
+/** Write the faults, one `FILE:LINE:COL: error: WHAT` a line. */
+void conf_faults_write(const struct conf_faults *f, struct text *out);
+
+size_t conf_faults_count(const struct conf_faults *f);
+
+/** NULL is fine. */
+void conf_faults_free(struct conf_faults *f);
+
+#endif
