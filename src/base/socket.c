@@ -1,0 +1,217 @@
+#include "base/socket.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+
+/* The kernel refuses more (include/net/tcp.h: MAX_TCP_KEEPIDLE, _KEEPINTVL, _KEEPCNT). */
+#define KEEPALIVE_SECONDS_MAX 32767
+#define KEEPALIVE_COUNT_MAX   127
+
+static int set_int(int fd, int level, int name, int value)
+{
+    return setsockopt(fd, level, name, &value, sizeof(value)) == 0 ? 0 : -errno;
+}
+
+static int open_socket(int family)
+{
+    int fd = socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    return fd >= 0 ? fd : -errno;
+}
+
+static bool is_tcp(int family)
+{
+    return family == AF_INET || family == AF_INET6;
+}
+
+/* Whole seconds, rounded up: half a second must not become "off". */
+static int seconds_up(int64_t ns, int max)
+{
+    int64_t seconds = ns / NSEC_PER_SEC + (ns % NSEC_PER_SEC != 0);
+    return seconds < max ? (int)seconds : max;
+}
+
+static int set_keepalive(int fd, const struct socket_keepalive *k)
+{
+    int rc = set_int(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
+    if (rc == 0)
+        rc = set_int(fd, IPPROTO_TCP, TCP_KEEPIDLE, seconds_up(k->idle, KEEPALIVE_SECONDS_MAX));
+    if (rc == 0 && k->interval > 0)
+        rc =
+            set_int(fd, IPPROTO_TCP, TCP_KEEPINTVL, seconds_up(k->interval, KEEPALIVE_SECONDS_MAX));
+    if (rc == 0 && k->count > 0)
+        rc = set_int(fd, IPPROTO_TCP, TCP_KEEPCNT,
+                     k->count < KEEPALIVE_COUNT_MAX ? k->count : KEEPALIVE_COUNT_MAX);
+    return rc;
+}
+
+int socket_set_options(int fd, int family, const struct socket_options *o)
+{
+    int rc = 0;
+    if (o->nodelay && is_tcp(family))
+        rc = set_int(fd, IPPROTO_TCP, TCP_NODELAY, 1);
+    if (rc == 0 && o->keepalive.idle > 0 && is_tcp(family))
+        rc = set_keepalive(fd, &o->keepalive);
+    if (rc == 0 && o->receive_buffer > 0)
+        rc = set_int(fd, SOL_SOCKET, SO_RCVBUF, o->receive_buffer);
+    if (rc == 0 && o->send_buffer > 0)
+        rc = set_int(fd, SOL_SOCKET, SO_SNDBUF, o->send_buffer);
+    return rc;
+}
+
+/* --- listening --------------------------------------------------------------------------- */
+
+/* SO_REUSEADDR lets a restart bind while old connections are in TIME_WAIT. */
+static int set_bind_options(int fd, int family, bool dual_stack)
+{
+    int rc = 0;
+    if (is_tcp(family))
+        rc = set_int(fd, SOL_SOCKET, SO_REUSEADDR, 1);
+    if (rc == 0 && family == AF_INET6)
+        rc = set_int(fd, IPPROTO_IPV6, IPV6_V6ONLY, !dual_stack);
+    return rc;
+}
+
+static int set_listen_options(int fd, int family, const struct socket_listen_options *o)
+{
+    int rc = set_bind_options(fd, family, o->dual_stack);
+    if (rc == 0 && o->reuse_port && is_tcp(family))
+        rc = set_int(fd, SOL_SOCKET, SO_REUSEPORT, 1);
+    if (rc == 0)
+        rc = socket_set_options(fd, family, &o->common);
+    if (rc == 0 && o->defer_accept > 0 && is_tcp(family))
+        rc = set_int(fd, IPPROTO_TCP, TCP_DEFER_ACCEPT, seconds_up(o->defer_accept, INT_MAX));
+    if (rc == 0 && o->fastopen > 0 && is_tcp(family))
+        rc = set_int(fd, IPPROTO_TCP, TCP_FASTOPEN, o->fastopen);
+    return rc;
+}
+
+/*
+ * Remove the socket file of a process that is gone. Only what is a socket and refuses a connection
+ * is removed: a full queue (EAGAIN) or a missing right (EACCES) may well have a server behind it.
+ */
+static bool remove_stale(const struct addr *a)
+{
+    const char *path = a->un.sun_path;
+    struct stat st;
+    if (path[0] == '\0' || lstat(path, &st) != 0 || !S_ISSOCK(st.st_mode))
+        return false;
+    int fd = open_socket(AF_UNIX);
+    if (fd < 0)
+        return false;
+    bool stale = connect(fd, &a->sa, a->len) != 0 && errno == ECONNREFUSED;
+    close(fd);
+    return stale && unlink(path) == 0;
+}
+
+static int bind_to(int fd, const struct addr *a)
+{
+    if (bind(fd, &a->sa, a->len) == 0)
+        return 0;
+    if (errno != EADDRINUSE || a->sa.sa_family != AF_UNIX)
+        return -errno;
+    if (remove_stale(a) && bind(fd, &a->sa, a->len) == 0)
+        return 0;
+    return -EADDRINUSE;
+}
+
+int socket_listen(const struct addr *a, const struct socket_listen_options *o)
+{
+    int fd = open_socket(a->sa.sa_family);
+    if (fd < 0)
+        return fd;
+    int rc = set_listen_options(fd, a->sa.sa_family, o);
+    if (rc == 0)
+        rc = bind_to(fd, a);
+    if (rc == 0 && listen(fd, o->backlog) != 0)
+        rc = -errno;
+    if (rc == 0)
+        return fd;
+    close(fd);
+    return rc;
+}
+
+int socket_probe(const struct addr *a, bool dual_stack)
+{
+    int family = a->sa.sa_family;
+    if (!is_tcp(family))
+        return 0;
+    int fd = open_socket(family);
+    if (fd < 0)
+        return fd;
+    int rc = set_bind_options(fd, family, dual_stack);
+    if (rc == 0 && bind(fd, &a->sa, a->len) != 0)
+        rc = -errno;
+    close(fd);
+    return rc;
+}
+
+int socket_accept(int fd, struct addr *ret_peer)
+{
+    for (;;) {
+        socklen_t len = sizeof(ret_peer->un);
+        int conn = accept4(fd, &ret_peer->sa, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        if (likely(conn >= 0)) {
+            ret_peer->len = len;
+            return conn;
+        }
+        if (errno != EINTR)
+            return -errno;
+    }
+}
+
+/* --- connecting -------------------------------------------------------------------------- */
+
+static int begin_connect(int fd, const struct addr *a, bool *ret_pending)
+{
+    if (connect(fd, &a->sa, a->len) == 0)
+        *ret_pending = false;
+    else if (errno == EINPROGRESS || errno == EINTR) /* interrupted, it goes on by itself */
+        *ret_pending = true;
+    else
+        return -errno;
+    return 0;
+}
+
+int socket_connect(const struct addr *a, const struct socket_options *o, bool *ret_pending)
+{
+    int fd = open_socket(a->sa.sa_family);
+    if (unlikely(fd < 0))
+        return fd;
+    int rc = socket_set_options(fd, a->sa.sa_family, o);
+    if (rc == 0)
+        rc = begin_connect(fd, a, ret_pending);
+    if (likely(rc == 0))
+        return fd;
+    close(fd);
+    return rc;
+}
+
+int socket_error(int fd)
+{
+    int err;
+    socklen_t len = sizeof(err);
+    if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &err, &len) != 0)
+        return -errno;
+    return -err;
+}
+
+void socket_reset(int fd)
+{
+    struct linger now = {.l_onoff = 1, .l_linger = 0};
+    (void)setsockopt(fd, SOL_SOCKET, SO_LINGER, &now, sizeof(now)); /* else a FIN has to do */
+    close(fd);
+}
+
+void socket_local(int fd, struct addr *ret)
+{
+    socklen_t len = sizeof(ret->un);
+    ret->len = getsockname(fd, &ret->sa, &len) == 0 ? len : 0;
+}
