@@ -8,8 +8,9 @@
  *      2. try the call
  *      3. on EAGAIN, wait for NETPOLL_READ: returns at once if the bit is set again
  *
- * NETPOLL_HANGUP (EPOLLRDHUP, EPOLLHUP, EPOLLERR) is never cleared: it says that a short read is
- * not the last one; read on until 0 or an error.
+ * Two bits are never cleared. NETPOLL_HANGUP (EPOLLRDHUP; also EPOLLPRI) says that a short read is
+ * not the last one: read on until 0, an error or EAGAIN; it makes readers ready. NETPOLL_ERROR
+ * (EPOLLERR, EPOLLHUP) says the same of both directions, and makes readers and writers ready.
  *
  * Fibers never run while a batch of events is handed out, so a descriptor closed by one fiber
  * can't wake the next owner of its number.
@@ -28,12 +29,13 @@ enum {
     NETPOLL_READ = 1,
     NETPOLL_WRITE = 2,
     NETPOLL_HANGUP = 4,
+    NETPOLL_ERROR = 8,
 };
 
 /* A descriptor in the poll set; a member of whatever owns the descriptor. */
 struct netpoll_desc {
-    struct fiber *reader; /* made ready by NETPOLL_READ or NETPOLL_HANGUP; NULL: nobody waits */
-    struct fiber *writer; /* made ready by NETPOLL_WRITE or NETPOLL_HANGUP; NULL: nobody waits */
+    struct fiber *reader; /* made ready by READ, HANGUP, ERROR; NULL: nobody waits */
+    struct fiber *writer; /* made ready by WRITE, ERROR; NULL: nobody waits */
     void *backend;        /* the implementation's own; NULL when it needs none */
     int fd;
     uint8_t ready; /* NETPOLL_ bits */
