@@ -136,11 +136,15 @@ static void pair_close(struct loop *l, struct pair *p)
     bury(l, p);
 }
 
-/* A reset at one end becomes a reset at both: the server's side then keeps no TIME_WAIT. */
-static void pair_reset(struct loop *l, struct pair *p)
+/*
+ * A reset at one end becomes a reset at the other: the server's side then keeps no TIME_WAIT.
+ * `gone`: the end that has met the reset and needs none; NULL: both do.
+ */
+static void pair_reset(struct loop *l, struct pair *p, const struct end *gone)
 {
-    net_reset_on_close(p->ends[0].fd);
-    net_reset_on_close(p->ends[1].fd);
+    for (int i = 0; i < 2; i++)
+        if (&p->ends[i] != gone && p->ends[i].fd >= 0)
+            net_reset_on_close(p->ends[i].fd);
     pair_close(l, p);
 }
 
@@ -224,7 +228,7 @@ static void serve(struct loop *l, struct end *e)
 {
     enum step s = move(l, e);
     if (s == FAIL)
-        pair_reset(l, pair_of(e));
+        pair_reset(l, pair_of(e), NULL);
     else if (!forward_eof(e))
         pair_close(l, pair_of(e));
     else if (s == MORE)
@@ -237,7 +241,7 @@ static void on_event(struct loop *l, struct end *e, uint32_t events)
     if (p->dead)
         return;
     if (events & EPOLLERR) {
-        pair_reset(l, p);
+        pair_reset(l, p, e);
         return;
     }
     if ((events & EPOLLOUT) && other(e)->blocked)
@@ -258,7 +262,7 @@ static void start(struct loop *l, struct pair *p)
 {
     struct end *client = &p->ends[0], *server = &p->ends[1];
     if (client->buffer != NULL && step_write(l, client) == FAIL) {
-        pair_reset(l, p);
+        pair_reset(l, p, NULL);
         return;
     }
     ask(l, client, EPOLLIN);
@@ -286,7 +290,7 @@ static void on_accept(struct loop *l)
     if (p->ends[1].fd >= 0)
         start(l, p);
     else
-        pair_reset(l, p);
+        pair_reset(l, p, NULL);
 }
 
 static void run_pair(struct loop *l, struct pair *p)

@@ -104,9 +104,9 @@ static int end_of_stream(const struct frame_reader *r)
 static int read_body(struct frame_reader *r, int fd)
 {
     uint32_t rest = r->frame.size - r->got;
+    size_t most = rest < sizeof(scratch) ? rest : sizeof(scratch);
     bool discard = r->frame.flags & FRAME_DISCARD;
-    size_t most = discard || rest < sizeof(scratch) ? rest : sizeof(scratch);
-    ssize_t n = recv(fd, scratch, most, discard ? MSG_TRUNC : 0);
+    ssize_t n = discard ? recv(fd, NULL, rest, MSG_TRUNC) : recv(fd, scratch, most, 0);
     if (n <= 0)
         return n < 0 ? -errno : end_of_stream(r);
     if (discard)

@@ -59,24 +59,24 @@ int64_t meter_next(const struct meter *m)
     return m->state == METER_WARMING ? m->opens : m->closes;
 }
 
-static void count(struct meter *m, int64_t began, int64_t now, uint64_t bytes)
+void meter_operation(struct meter *m, int64_t began, int64_t now, uint64_t bytes)
 {
+    if (m->state != METER_OPEN)
+        return;
     m->operations++;
     m->bytes += bytes;
     histogram_add(&m->latency, (uint64_t)(now - began));
 }
 
-void meter_operation(struct meter *m, int64_t began, int64_t now, uint64_t bytes)
-{
-    if (m->state == METER_OPEN)
-        count(m, began, now, bytes);
-}
-
 void meter_due(struct meter *m, int64_t due, int64_t now, uint64_t bytes)
 {
+    if (m->state == METER_OPEN) {
+        m->operations++;
+        m->bytes += bytes;
+    }
     bool opened = m->state == METER_OPEN || m->state == METER_CLOSED;
     if (opened && due >= m->opens && due < m->closes)
-        count(m, due, now, bytes);
+        histogram_add(&m->latency, (uint64_t)(now - due));
 }
 
 void meter_bytes(struct meter *m, uint64_t bytes)

@@ -54,7 +54,12 @@ int64_t meter_next(const struct meter *m);
 /** Count an operation that took from `began` to `now` [monotonic ns] and moved `bytes`. */
 void meter_operation(struct meter *m, int64_t began, int64_t now, uint64_t bytes);
 
-/** Count an operation by the time at which it was due, even if the window has closed since. */
+/**
+ * Count an operation that was due at a fixed time.
+ *
+ * Its latency counts if it was due within the window, even if the window has closed since; the
+ * operation, as the CPU time that it took, if it ended within the window.
+ */
 void meter_due(struct meter *m, int64_t due, int64_t now, uint64_t bytes);
 
 /** Count bytes of an operation that does not end within the window. */

@@ -38,9 +38,11 @@ static int want(struct flow *f, uint32_t events)
     return loop_want(&f->load->loop, &f->source, events);
 }
 
+/* Bytes that are to be compared have to be copied. */
 static uint32_t flags(const struct flow *f)
 {
-    return load_flags(f->load) | (f->load->options->discard ? FRAME_DISCARD : 0);
+    const struct options *o = f->load->options;
+    return o->check ? FRAME_CHECK : o->discard ? FRAME_DISCARD : 0;
 }
 
 /* Choose what to send behind a frame of data, or of nothing yet. */

@@ -1,0 +1,84 @@
+"""What is measured: a case is one shape of load with its numbers, found by its name."""
+
+import re
+from dataclasses import dataclass, field
+
+from .machine import Trouble
+
+OPERATIONS = "operations"  # compared by operations a second and CPU time an operation
+BYTES = "bytes"            # by bytes a second and CPU time a byte
+MEMORY = "memory"          # by resident bytes a connection
+SCHEDULE = "schedule"      # by latency at a rate that is given, and CPU time an operation
+
+
+@dataclass
+class Case:
+    name: str
+    title: str
+    kind: str
+    shape: str
+    arguments: list = field(default_factory=list)
+    connections: int = 0
+    stretch: int = 1  # how many times as long as others it runs
+    percent: int = 0  # of HAProxy's rate in a ping-pong over as many connections; 0: no such case
+
+
+def pingpong(name, count, size):
+    size = size or "64"
+    return Case(name, f"{size} B ping-pong, {count} connections", OPERATIONS, "pingpong",
+                ["-n", count, "-b", size], int(count))
+
+
+def short(name, ending, count):
+    count = count or "64"
+    how = {"rst": "client resets", "fin": "server closes first"}[ending]
+    return Case(name, f"short connections, {count} at a time, {how}", OPERATIONS, "short",
+                ["-n", count] + (["-f"] if ending == "fin" else []), int(count))
+
+
+def bulk(name, count, direction):
+    flows = "1 flow" if count == "1" else f"{count} flows"
+    # A stream's cost wanders with the kernel's tuning of its buffers, within seconds.
+    return Case(name, f"bulk {direction}, {flows}", BYTES, direction, ["-n", count, "-d"],
+                int(count), stretch=2)
+
+
+def idle(name, count, how):
+    rest = ", nothing exchanged" if how else ""
+    return Case(name, f"{count} held idle connections{rest}", MEMORY, "idle",
+                ["-n", count] + (["-s"] if how else []), int(count))
+
+
+def rate(name, count, connections):
+    connections = connections or "50"
+    return Case(name, f"{count} messages a second, {connections} connections, open loop", SCHEDULE,
+                "rate", ["-n", connections, "-r", count], int(connections))
+
+
+def share(name, percent, connections):
+    connections = connections or "50"
+    return Case(name, f"{percent} % of HAProxy's rate, {connections} connections, open loop",
+                SCHEDULE, "rate", ["-n", connections], int(connections), percent=int(percent))
+
+
+FAMILIES = [
+    (r"pingpong(\d+)(?:x(\d+))?", pingpong, "pingpongN[xBYTES]"),
+    (r"short_(rst|fin)(\d+)?", short, "short_rst[N], short_fin[N]"),
+    (r"bulk(\d+)(down|up)", bulk, "bulkNdown, bulkNup"),
+    (r"idle(\d+)(_silent)?", idle, "idleN[_silent]"),
+    (r"rate(\d+)(?:x(\d+))?", rate, "rateR[xN]"),
+    (r"open(\d+)(?:x(\d+))?", share, "openPERCENT[xN]"),
+]
+
+DEFAULT = ["pingpong50", "pingpong1000", "short_rst", "short_fin", "bulk1down", "bulk16down",
+           "bulk4up", "open70", "idle2000"]
+
+
+def find(name):
+    """The case of this name: its family is known by its beginning, its numbers are free."""
+    for pattern, make, _ in FAMILIES:
+        match = re.fullmatch(pattern, name)
+        if match:
+            return make(name, *match.groups())
+    families = ", ".join(text for _, _, text in FAMILIES)
+    raise Trouble(f"no test {name}; there are {families}")

@@ -1,0 +1,179 @@
+"""One run: a fresh backend and a fresh proxy on fresh ports, one load, and all that is to check."""
+
+import json
+import os
+import resource
+import subprocess
+import tempfile
+import time
+from contextlib import ExitStack
+from dataclasses import dataclass
+
+from . import cases, machine
+from .machine import Process, Trouble
+from .peers import Place
+
+ACCOUNT_SLACK = 0.02  # between the two accounts of the window, and a tick a thread
+LOAD_PATIENCE = 60    # beyond the time that was asked for [s]
+
+
+@dataclass
+class Settings:
+    programs: str
+    seconds: float
+    warmup: float
+    settle: float       # before memory is read [s]
+    threads: int
+    proxy_cpus: set
+    load_cpus: set
+    descriptors: int
+    check: bool         # compare every byte
+
+
+class Accounts:
+    """All accounts of CPU time at one moment, to be told apart from the load's own reading."""
+
+    def __init__(self, pids, backend):
+        usage = [resource.getrusage(who) for who in (resource.RUSAGE_CHILDREN, resource.RUSAGE_SELF)]
+        self.values = {
+            "schedstat_s": machine.schedstat(pids),
+            "stat_s": machine.stat_times(pids),
+            "busy_s": machine.busy_time(),
+            "elapsed_s": time.monotonic(),
+            "ours_s": machine.schedstat({*pids, backend}) + sum(u.ru_utime + u.ru_stime for u in usage),
+        }
+
+    def since(self, before):
+        spent = {k: v - before.values[k] for k, v in self.values.items()}
+        spent["foreign_s"] = spent["busy_s"] - spent["ours_s"]
+        return spent
+
+
+class Runner:
+    def __init__(self, settings):
+        self.settings = settings
+        self.ports = machine.Ports()
+        self.reference = {}  # HAProxy's ping-pong rate, by the number of connections
+
+    def run(self, case, peer):
+        """Measure once. Returns a record; one with `trouble` is no measurement."""
+        record = {"test": case.name, "peer": peer.name}
+        with tempfile.TemporaryDirectory(prefix="weft-bench-") as directory, ExitStack() as stack:
+            try:
+                self.measure(case, peer, directory, stack, record)
+                check(record, case)
+            except Trouble as trouble:
+                record["trouble"] = str(trouble)
+        return record
+
+    def measure(self, case, peer, directory, stack, record):
+        backend, proxy, port = self.start(peer, directory, stack)
+        pids = machine.settled_family(proxy.pid)
+        before = Accounts(pids, backend.pid)
+        load = self.load(case, port, pids, directory, stack)
+        if case.kind == cases.MEMORY:
+            record.update(self.read_memory(load, pids, case))
+        record.update(self.finish(load, case))
+        if not proxy.alive() or set(machine.descendants(proxy.pid)) != set(pids):
+            raise Trouble(f"{peer.name} has lost a process: {proxy.said()}")
+        record["whole"] = Accounts(pids, backend.pid).since(before)
+        proxy.stop()
+        backend.stop()
+        try:
+            record["backend"] = json.loads(backend.said().splitlines()[-1])
+        except (IndexError, ValueError):
+            raise Trouble(f"the backend failed: {backend.said()}")
+
+    def start(self, peer, directory, stack):
+        """Start both sides. Returns the backend, the proxy (or the backend again) and its port."""
+        s = self.settings
+        place = Place(directory, self.ports.take(), self.ports.take(), s.threads, s.descriptors)
+        command = peer.command(place)
+        cpus = s.load_cpus if command else s.proxy_cpus
+        backend = self.spawn([self.program("backend"), str(place.backend)], cpus, directory, stack)
+        backend.await_port(place.backend)
+        if command is None:
+            return backend, backend, place.backend
+        proxy = self.spawn(command, s.proxy_cpus, directory, stack, env=peer.environment(place))
+        proxy.await_port(place.port)
+        return backend, proxy, place.port
+
+    def program(self, name):
+        return os.path.join(self.settings.programs, name)
+
+    def spawn(self, argv, cpus, directory, stack, **kwargs):
+        log = os.path.join(directory, os.path.basename(argv[0]) + ".log")
+        process = Process(argv, cpus, log, **kwargs)
+        stack.callback(process.stop)
+        return process
+
+    def load(self, case, port, pids, directory, stack):
+        s = self.settings
+        argv = [self.program("load"), case.shape, "-p", str(port), "-t", str(s.seconds * case.stretch),
+                "-w", str(s.warmup), "-W", ",".join(map(str, pids))] + case.arguments
+        if case.percent:
+            argv += ["-r", str(self.reference[case.connections] * case.percent / 100)]
+        if s.check:
+            argv += ["-c"]
+        return self.spawn(argv, s.load_cpus, directory, stack, stdin=subprocess.PIPE,
+                          stdout=subprocess.PIPE)
+
+    def finish(self, load, case):
+        patience = self.settings.seconds * case.stretch + self.settings.warmup + LOAD_PATIENCE
+        try:
+            out, _ = load.popen.communicate(timeout=patience)
+        except subprocess.TimeoutExpired:
+            raise Trouble(f"the load does not end: {load.said()}")
+        if load.popen.returncode != 0:
+            raise Trouble(f"the load failed: {load.said()}")
+        return json.loads(out)
+
+    def read_memory(self, load, pids, case):
+        """
+        Read the proxy's memory before, with a quarter, and with all of the connections held.
+
+        From nothing to all is the figure. From a quarter on is without what the first connection
+        alone costs, such as pages of the program that were not touched before.
+        """
+        steps = [(0, machine.resident(pids))]
+        for _ in range(2):
+            line = load.popen.stdout.readline()
+            if not line:
+                raise Trouble(f"the load ended early: {load.said()}")
+            time.sleep(self.settings.settle)
+            steps.append((json.loads(line)["held"], machine.resident(pids)))
+            load.popen.stdin.write(b"\n")
+            load.popen.stdin.flush()
+        (_, none), (some, quarter), (held, full) = steps
+        if held != case.connections:
+            raise Trouble(f"{held} of {case.connections} connections are held")
+        return {"resident": [rss for _, rss in steps],
+                "memory": (full - none) / held,
+                "memory_more": (full - quarter) / (held - some)}
+
+    def calibrate(self, case, peer):
+        """Find the rate that a case of a percentage refers to."""
+        if case.percent and case.connections not in self.reference:
+            pingpong = cases.find(f"pingpong{case.connections}")
+            record = self.run(pingpong, peer)
+            if "trouble" in record:
+                raise Trouble(f"no reference rate for {case.name}: {record['trouble']}")
+            self.reference[case.connections] = record["rate"]
+
+
+def check(record, case):
+    """Raise what makes the record no measurement."""
+    if record["faults"]:
+        raise Trouble("faults: " + ", ".join(f"{k} {v}" for k, v in record["faults"].items()))
+    if record["backend"]["faults"]:
+        raise Trouble(f"the backend got wrong bytes on {record['backend']['faults']} connections")
+    if case.kind == cases.MEMORY:
+        return
+    if record["bytes"] == 0 or (case.kind != cases.BYTES and record["operations"] == 0):
+        raise Trouble("nothing came through")
+    if "cpu_s" not in record or record["cpu_clock_s"] <= 0:
+        raise Trouble("no CPU account")
+    slack = ACCOUNT_SLACK * record["seconds"] + 0.01
+    if abs(record["cpu_s"] - record["cpu_clock_s"]) > slack:
+        raise Trouble(f"two accounts of the CPU time differ: {record['cpu_s']} s by schedstat, "
+                      f"{record['cpu_clock_s']} s by the process clocks")
