@@ -71,7 +71,9 @@ static void client_ready(struct source *s, uint32_t events)
     struct client *c = (struct client *)s;
     int err;
     (void)events;
-    if (c->asking)
+    if (c->error < 0)
+        err = c->error;
+    else if (c->asking)
         err = serve_exchange(c);
     else if (c->connecting)
         err = serve_connecting(c);
@@ -90,6 +92,7 @@ int client_connect(struct client *c, struct load *l)
     c->load = l;
     c->in = (struct frame_reader){.got = 0};
     c->asking = c->connecting = false;
+    c->error = 0;
     return 0;
 }
 
@@ -105,6 +108,7 @@ void client_ask(struct client *c, uint32_t size, uint32_t flags, uint64_t number
     frame_start(&c->out, size, size, flags | load_flags(c->load), number);
     c->asking = true;
     int err = send_rest(c);
+    c->error = err == -EAGAIN ? 0 : err;
     loop_want(&c->load->loop, &c->source, err == 0 ? EPOLLIN : EPOLLIN | EPOLLOUT);
 }
 

@@ -17,6 +17,7 @@ struct client {
     int64_t began;   /* the current exchange, or the connection [monotonic ns] */
     bool connecting; /* asked for nothing yet but to be connected */
     bool asking;     /* an answer has to come */
+    int error;       /* met while asking, for the loop to report; 0 or a negative errno */
     struct frame_writer out;
     struct frame_reader in;
 

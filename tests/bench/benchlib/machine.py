@@ -70,7 +70,8 @@ def descendants(pid):
         if name.isdigit():
             try:
                 with open(f"/proc/{name}/stat") as f:
-                    parents.setdefault(int(f.read().rsplit(")", 1)[1].split()[1]), []).append(int(name))
+                    parent = int(f.read().rsplit(")", 1)[1].split()[1])
+                parents.setdefault(parent, []).append(int(name))
             except (FileNotFoundError, ProcessLookupError):
                 pass
     found = [pid]
@@ -80,7 +81,7 @@ def descendants(pid):
 
 
 def settled_family(pid, quiet=0.1):
-    """The descendants, once no more have come for a while: workers start after the port is there."""
+    """The descendants, once no more have come: workers may start when the port is there already."""
     family = descendants(pid)
     while True:
         time.sleep(quiet)

@@ -6,6 +6,12 @@ from . import cases, peers
 
 BASELINE = "haproxy"
 FLOOR = "bare"
+COMPARED = {
+    cases.OPERATIONS: ["rate", "cpu"],
+    cases.BYTES: ["rate", "cpu"],
+    cases.MEMORY: ["memory"],
+    cases.SCHEDULE: ["p99", "cpu"],
+}
 
 
 def figures(record, case):
@@ -54,8 +60,7 @@ def ratios(rows, case, subject="weft"):
     if not mine or not mine["runs"]:
         return {}
     found = {}
-    keys = {cases.MEMORY: ["memory"], cases.SCHEDULE: ["p99", "cpu"]}.get(case.kind, ["rate", "cpu"])
-    for key in keys:
+    for key in COMPARED[case.kind]:
         pick = max if key == "rate" else min
         against = {"best": pick(competitors(rows), key=lambda n: rows[n][key], default=None)}
         against[BASELINE] = BASELINE
@@ -135,8 +140,7 @@ def markdown(report):
     lines = ["# weft side by side", "",
              f"{m['cpu']}, {m['cpus']} CPUs, Linux {m['kernel']}, {m['time']}. "
              f"{meta['rounds']} rounds of {meta['seconds']} s, medians; "
-             f"{meta['threads']} proxy thread{'s' if meta['threads'] > 1 else ''}, {meta['placing']}.",
-             ""]
+             f"threads a proxy: {meta['threads']}, {meta['placing']}.", ""]
     lines += [f"- {name}: {version}" for name, version in meta["versions"].items() if version]
     lines += ["", f"Other work on the machine meanwhile: {meta['foreign']:.0%} of one CPU.", ""]
     for test in report["tests"]:
@@ -151,7 +155,7 @@ def markdown(report):
 
 
 def foreign_work(records):
-    """CPU time that nothing of the benchmark has used, as a share of one CPU: median of all runs."""
+    """CPU time used by nothing of the benchmark, as a share of one CPU: median of all runs."""
     shares = [r["whole"]["foreign_s"] / r["whole"]["elapsed_s"] for r in records if "whole" in r]
     return max(0, median(shares)) if shares else 0
 

@@ -34,13 +34,14 @@ class Accounts:
     """All accounts of CPU time at one moment, to be told apart from the load's own reading."""
 
     def __init__(self, pids, backend):
-        usage = [resource.getrusage(who) for who in (resource.RUSAGE_CHILDREN, resource.RUSAGE_SELF)]
+        usage = [resource.getrusage(w) for w in (resource.RUSAGE_CHILDREN, resource.RUSAGE_SELF)]
+        driver = sum(u.ru_utime + u.ru_stime for u in usage)
         self.values = {
             "schedstat_s": machine.schedstat(pids),
             "stat_s": machine.stat_times(pids),
             "busy_s": machine.busy_time(),
             "elapsed_s": time.monotonic(),
-            "ours_s": machine.schedstat({*pids, backend}) + sum(u.ru_utime + u.ru_stime for u in usage),
+            "ours_s": machine.schedstat({*pids, backend}) + driver,
         }
 
     def since(self, before):
@@ -109,8 +110,9 @@ class Runner:
 
     def load(self, case, port, pids, directory, stack):
         s = self.settings
-        argv = [self.program("load"), case.shape, "-p", str(port), "-t", str(s.seconds * case.stretch),
-                "-w", str(s.warmup), "-W", ",".join(map(str, pids))] + case.arguments
+        argv = [self.program("load"), case.shape, "-p", str(port), "-w", str(s.warmup),
+                "-t", str(s.seconds * case.stretch), "-W", ",".join(map(str, pids))]
+        argv += case.arguments
         if case.percent:
             argv += ["-r", str(self.reference[case.connections] * case.percent / 100)]
         if s.check:
