@@ -22,14 +22,27 @@
 #include "base/attr.h"
 #include "base/pool.h"
 
-#define RING_NODE_SIZE 16384 /* [bytes] payload of a node */
-#define RING_IOV_MAX   16    /* nodes in one readv or writev: 256 KiB */
+#define RING_NODE_SIZE    16384 /* [bytes] a node with its header: a size class of the allocator */
+#define RING_NODE_PAYLOAD (RING_NODE_SIZE - 64) /* [bytes] the header leaves whole cache lines */
+#define RING_IOV_MAX      16                    /* nodes in one readv or writev: about 256 KiB */
 
 struct ring_node;
 
+/*
+ * Two of these are in every session record, so it is kept small: 64 bytes, and no padding to keep
+ * a producer and a consumer on two threads off each other's cache line. All fields are private.
+ */
 struct ring {
     struct pool *nodes;
-    /* TODO by the module's author */
+    _Atomic uint64_t produced;       /* [bytes] ever published; the producer's */
+    _Atomic uint64_t consumed;       /* [bytes] ever dropped; the consumer's */
+    struct ring_node *_Atomic tail;  /* the node that has room; whoever exchanges it out owns it */
+    struct ring_node *_Atomic first; /* of the chain that the consumer comes to next */
+    struct ring_node *reserved;      /* the producer's, between reserve and commit */
+    struct ring_node *head;          /* the consumer's; not to be followed while `orphaned` */
+    bool shared;                     /* the producer and the consumer are two threads */
+    bool sealed;                     /* the consumer's: it took `tail`, its chain grows no more */
+    _Atomic bool orphaned;           /* the producer freed the node at `head` */
 };
 
 /** Make the pool of nodes that rings share. Returns NULL when there is no memory. */

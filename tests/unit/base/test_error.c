@@ -1,8 +1,8 @@
 #include "base/error.h"
 
-#include <check.h>
 #include <errno.h>
-#include <stdlib.h>
+
+#include "unit.h"
 
 START_TEST(every_own_error_has_a_text)
 {
@@ -20,16 +20,4 @@ START_TEST(system_errors_speak_as_the_system_does)
 }
 END_TEST
 
-int main(void)
-{
-    Suite *suite = suite_create("error");
-    TCase *tc = tcase_create("texts");
-    tcase_add_test(tc, every_own_error_has_a_text);
-    tcase_add_test(tc, system_errors_speak_as_the_system_does);
-    suite_add_tcase(suite, tc);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
-}
+UNIT_MAIN("error", every_own_error_has_a_text, system_errors_speak_as_the_system_does)

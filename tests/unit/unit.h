@@ -1,0 +1,50 @@
+/* What every unit test program has in common. */
+#ifndef WEFT_UNIT_H
+#define WEFT_UNIT_H
+
+#include <check.h>
+#include <stddef.h>
+#include <stdlib.h>
+
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define UNIT_SANITIZED 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+#define UNIT_SANITIZED 1
+#endif
+#endif
+
+/* Work to do: `n` in a plain build, less where a sanitizer makes it ten times slower. */
+#ifdef UNIT_SANITIZED
+#define UNIT_WORK(n) ((n) / 16)
+#else
+#define UNIT_WORK(n) (n)
+#endif
+
+#define UNIT_TIMEOUT 120 /* [s] for one test; what hangs must not hang for ever */
+
+/* Run the tests of one suite, each in a process of its own. Returns main()'s exit code. */
+static inline int unit_run(const char *name, const TTest *const *tests, size_t count)
+{
+    Suite *suite = suite_create(name);
+    TCase *tc = tcase_create(name);
+    tcase_set_timeout(tc, UNIT_TIMEOUT);
+    for (size_t i = 0; i < count; i++)
+        tcase_add_test(tc, tests[i]);
+    suite_add_tcase(suite, tc);
+    SRunner *runner = srunner_create(suite);
+    srunner_run_all(runner, CK_ENV);
+    int failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}
+
+/* The main() of a test program: UNIT_MAIN("ring", test_of_this, test_of_that) */
+#define UNIT_MAIN(name, ...)                                                                       \
+    int main(void)                                                                                 \
+    {                                                                                              \
+        const TTest *const tests[] = {__VA_ARGS__};                                                \
+        return unit_run(name, tests, sizeof(tests) / sizeof(tests[0]));                            \
+    }
+
+#endif
