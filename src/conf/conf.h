@@ -95,10 +95,9 @@ struct conf {
     size_t listener_count;
     struct conf_pool *pools;
     size_t pool_count;
-    uint64_t generation; /* set by whoever applies it */
 };
 
-/* What is wrong with a file, in the order it was found. */
+/* What is wrong with a file, in the order of its lines. */
 struct conf_faults;
 
 /**

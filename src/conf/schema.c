@@ -1,0 +1,356 @@
+#include "conf/schema.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+#include "conf/conf.h"
+#include "conf/value.h"
+
+#define MS   INT64_C(1000000) /* [ns] */
+#define SEC  (1000 * MS)
+#define MIN  (60 * SEC)
+#define HOUR (60 * MIN)
+#define KIB  INT64_C(1024) /* [bytes] */
+#define MIB  (1024 * KIB)
+
+#define CONNECTIONS_MAX 10000000
+#define LONG            (720 * HOUR) /* thirty days: beyond it a timeout is a slip of the pen */
+
+#ifdef HAVE_SYSTEMD
+#define JOURNAL_BUILT true
+#else
+#define JOURNAL_BUILT false
+#endif
+
+/* --- words ------------------------------------------------------------------------------- */
+
+static const struct schema_word balance_words[] = {
+    {"round_robin", CONF_ROUND_ROBIN, true},
+    {"least_conn", 0, false},
+    {"random", 0, false},
+    {"source_hash", 0, false},
+    {"maglev", 0, false},
+    {.name = NULL},
+};
+
+static const struct schema_word format_words[] = {
+    {"json", CONF_LOG_JSON, true},
+    {"text", CONF_LOG_TEXT, true},
+    {.name = NULL},
+};
+
+static const struct schema_word level_words[] = {
+    {"debug", LOG_LEVEL_DEBUG, true},   {"info", LOG_LEVEL_INFO, true},
+    {"notice", LOG_LEVEL_NOTICE, true}, {"warning", LOG_LEVEL_WARNING, true},
+    {"error", LOG_LEVEL_ERROR, true},   {.name = NULL},
+};
+
+static const struct schema_word output_words[] = {
+    {"stderr", LOG_OUTPUT_STDERR, true}, {"stdout", LOG_OUTPUT_STDOUT, true},
+    {"syslog", LOG_OUTPUT_SYSLOG, true}, {"journal", LOG_OUTPUT_JOURNAL, JOURNAL_BUILT},
+    {"off", LOG_OUTPUT_OFF, true},       {.name = NULL},
+};
+
+/* --- keys -------------------------------------------------------------------------------- */
+
+#define AT(type, member) .offset = offsetof(struct type, member)
+#define MANY(type, member, number)                                                                 \
+    .offset = offsetof(struct type, member), .count = offsetof(struct type, number)
+#define RANGE(low, high) .min = (low), .max = (high)
+
+static const struct schema_key process_keys[] = {
+    {"workers", SCHEMA_NUMBER, AT(conf_process, workers), RANGE(1, 256), .zero = "auto",
+     .fallback = "auto", .what = "Threads that proxy; auto: one for each CPU weft may use."},
+    {"user", SCHEMA_RESERVED, .fallback = "weft", .what = "User to become when started as root."},
+    {"group", SCHEMA_RESERVED, .fallback = "weft", .what = "Group to become when started as root."},
+    {"pid_file", SCHEMA_RESERVED, .fallback = "off", .what = "File that holds the process id."},
+    {"control", SCHEMA_RESERVED, .fallback = "/run/weft/control.sock",
+     .what = "Path of the control socket."},
+    {"pin", SCHEMA_BOOL, AT(conf_process, pin), .fallback = "off",
+     .what = "Keep each worker on a CPU of its own."},
+    {"max_connections", SCHEMA_NUMBER, AT(conf_process, max_connections), RANGE(1, CONNECTIONS_MAX),
+     .zero = "auto", .fallback = "auto",
+     .what = "Client connections at a time; auto: what the descriptor limit allows."},
+    {"drain_timeout", SCHEMA_DURATION, AT(conf_process, drain_timeout), RANGE(MS, LONG),
+     .fallback = "30s", .what = "How long a graceful stop waits for connections to end."},
+    {"busy_poll", SCHEMA_RESERVED, .fallback = "0",
+     .what = "Spin that long before sleeping, after recent activity."},
+    {.name = NULL},
+};
+
+static const struct schema_key access_keys[] = {
+    {"output", SCHEMA_OUTPUT, AT(conf_log, access), .words = output_words, .fallback = "stderr",
+     .what = "Where the record of each connection goes."},
+    {"format", SCHEMA_CHOICE, AT(conf_log, access_format), .words = format_words,
+     .fallback = "json", .what = "How a record is written."},
+    {.name = NULL},
+};
+
+static const struct schema_key error_keys[] = {
+    {"output", SCHEMA_OUTPUT, AT(conf_log, error), .words = output_words, .fallback = "stderr",
+     .what = "Where messages of the daemon itself go."},
+    {"level", SCHEMA_CHOICE, AT(conf_log, error_level), .words = level_words, .fallback = "info",
+     .what = "The least important level that is still written."},
+    {.name = NULL},
+};
+
+/* Both make a part of struct conf_log: their offsets are in it. */
+static const struct schema_group access_group = {
+    .keys = access_keys, .size = sizeof(struct conf_log), .off = "output"};
+static const struct schema_group error_group = {
+    .keys = error_keys, .size = sizeof(struct conf_log), .off = "output"};
+
+static const struct schema_key log_keys[] = {
+    {"access", SCHEMA_GROUP, .group = &access_group,
+     .what = "The access log: a record a connection."},
+    {"error", SCHEMA_GROUP, .group = &error_group, .what = "The error log: what weft has to say."},
+    {.name = NULL},
+};
+
+static const struct schema_key admin_keys[] = {
+    {"listen", SCHEMA_RESERVED, .what = "Address of the metrics and health pages."},
+    {.name = NULL},
+};
+
+static const struct schema_key route_keys[] = {
+    {"sni", SCHEMA_RESERVED, .what = "Server names that this route is for."},
+    {"source", SCHEMA_RESERVED, .what = "Networks of clients that this route is for."},
+    {"alpn", SCHEMA_RESERVED, .what = "Application protocols that this route is for."},
+    {"pool", SCHEMA_RESERVED, .what = "Pool that takes the connection."},
+    {.name = NULL},
+};
+
+static const struct schema_key keepalive_keys[] = {
+    {"idle", SCHEMA_DURATION, AT(conf_keepalive, idle), RANGE(SEC, 9 * HOUR), .step = SEC,
+     .zero = "off", .fallback = "60s", .what = "Silence before the first probe; off: no probes."},
+    {"interval", SCHEMA_DURATION, AT(conf_keepalive, interval), RANGE(SEC, 9 * HOUR), .step = SEC,
+     .fallback = "10s", .what = "Time between two probes."},
+    {"count", SCHEMA_NUMBER, AT(conf_keepalive, count), RANGE(1, 127), .fallback = "3",
+     .what = "Probes without an answer before the connection is given up."},
+    {.name = NULL},
+};
+
+static const struct schema_group admin_group = {.keys = admin_keys};
+static const struct schema_group route_group = {.keys = route_keys};
+static const struct schema_group keepalive_group = {
+    .keys = keepalive_keys, .size = sizeof(struct conf_keepalive), .off = "idle"};
+
+static const struct schema_key listener_keys[] = {
+    {"bind", SCHEMA_BINDS, MANY(conf_listener, binds, bind_count), .required = true,
+     .what = "Where to listen."},
+    {"pool", SCHEMA_POOL, AT(conf_listener, pool), .required = true,
+     .what = "Pool that takes the connections."},
+    {"routes", SCHEMA_RESERVED, .group = &route_group,
+     .what = "Pools by server name, source and protocol; the first match wins."},
+    {"sni_timeout", SCHEMA_RESERVED, .fallback = "5s",
+     .what = "How long to wait for a ClientHello."},
+    {"accept_proxy", SCHEMA_RESERVED, .fallback = "off",
+     .what = "Require a PROXY protocol header from clients."},
+    {"allow", SCHEMA_RESERVED, .fallback = "[]", .what = "Networks that may connect."},
+    {"deny", SCHEMA_RESERVED, .fallback = "[]", .what = "Networks that may not connect."},
+    {"max_connections", SCHEMA_NUMBER, AT(conf_listener, max_connections),
+     RANGE(1, CONNECTIONS_MAX), .zero = "off", .fallback = "off",
+     .what = "Connections of this listener at a time; off: as many as weft takes."},
+    {"max_connections_per_source", SCHEMA_RESERVED, .fallback = "0",
+     .what = "Connections of one source address at a time."},
+    {"connection_rate_per_source", SCHEMA_RESERVED, .fallback = "0",
+     .what = "New connections of one source address per second."},
+    {"idle_timeout", SCHEMA_DURATION, AT(conf_listener, idle_timeout), RANGE(MS, LONG),
+     .zero = "off", .fallback = "10m",
+     .what = "Close a connection with no byte in either direction for that long."},
+    {"half_close_timeout", SCHEMA_DURATION, AT(conf_listener, half_close_timeout), RANGE(MS, LONG),
+     .zero = "off", .fallback = "30s",
+     .what = "Takes the place of idle_timeout once one side has closed."},
+    {"max_connection_age", SCHEMA_RESERVED, .fallback = "0",
+     .what = "Close a connection that is that old."},
+    {"on_change", SCHEMA_RESERVED, .fallback = "keep",
+     .what = "What becomes of connections when a reload changes the listener."},
+    {"splice", SCHEMA_RESERVED, .fallback = "auto", .what = "Move bytes inside the kernel."},
+    {"nodelay", SCHEMA_BOOL, AT(conf_listener, nodelay), .fallback = "true",
+     .what = "Send small pieces at once, without waiting to fill a packet (TCP_NODELAY)."},
+    {"keepalive", SCHEMA_GROUP, AT(conf_listener, keepalive), .group = &keepalive_group,
+     .what = "Probes that find peers which vanished without a word."},
+    {"backlog", SCHEMA_NUMBER, AT(conf_listener, backlog), RANGE(1, 65535), .fallback = "4096",
+     .what = "Connections that the kernel holds until weft accepts them."},
+    {"defer_accept", SCHEMA_DURATION, AT(conf_listener, defer_accept), RANGE(SEC, 10 * MIN),
+     .step = SEC, .zero = "off", .fallback = "off",
+     .what = "Accept only once data has come, or after that long (TCP_DEFER_ACCEPT)."},
+    {"fastopen", SCHEMA_NUMBER, AT(conf_listener, fastopen), RANGE(1, 65535), .zero = "off",
+     .fallback = "off", .what = "Length of the queue for TCP Fast Open."},
+    {"transparent", SCHEMA_RESERVED, .fallback = "off",
+     .what = "Accept connections to addresses that are not ours."},
+    {"receive_buffer", SCHEMA_SIZE, AT(conf_listener, receive_buffer), RANGE(4 * KIB, 256 * MIB),
+     .zero = "auto", .fallback = "auto",
+     .what = "Kernel receive buffer of both sides; auto: the kernel's own tuning."},
+    {"send_buffer", SCHEMA_SIZE, AT(conf_listener, send_buffer), RANGE(4 * KIB, 256 * MIB),
+     .zero = "auto", .fallback = "auto",
+     .what = "Kernel send buffer of both sides; auto: the kernel's own tuning."},
+    {.name = NULL},
+};
+
+static const struct schema_key server_keys[] = {
+    {"name", SCHEMA_NAME, AT(conf_server, name),
+     .what = "What to call the server; without it, its address as written."},
+    {"address", SCHEMA_ADDRESS, AT(conf_server, address), .required = true,
+     .what = "Where to connect."},
+    {"weight", SCHEMA_NUMBER, AT(conf_server, weight), RANGE(1, 256), .fallback = "1",
+     .what = "Share of the connections, in proportion to the other servers' weights."},
+    {"max_connections", SCHEMA_RESERVED, .fallback = "0",
+     .what = "Connections to this server at a time."},
+    {"backup", SCHEMA_BOOL, AT(conf_server, backup), .fallback = "off",
+     .what = "Use this server only when no other one can be."},
+    {"resolve", SCHEMA_RESERVED, .fallback = "off", .what = "Follow the name in the DNS."},
+    {.name = NULL},
+};
+
+static const struct schema_key queue_keys[] = {
+    {"size", SCHEMA_RESERVED, .fallback = "0", .what = "Connections that may wait."},
+    {"timeout", SCHEMA_RESERVED, .fallback = "5s", .what = "How long one may wait."},
+    {.name = NULL},
+};
+
+static const struct schema_key check_keys[] = {
+    {"type", SCHEMA_RESERVED, .fallback = "tcp", .what = "What a check does."},
+    {"interval", SCHEMA_RESERVED, .fallback = "2s", .what = "Time between two checks."},
+    {"timeout", SCHEMA_RESERVED, .fallback = "1s", .what = "How long a check may take."},
+    {"rise", SCHEMA_RESERVED, .fallback = "2", .what = "Good checks until a server is up."},
+    {"fall", SCHEMA_RESERVED, .fallback = "3", .what = "Bad checks until a server is down."},
+    {"port", SCHEMA_RESERVED, .what = "Port to check in place of the server's."},
+    {"send", SCHEMA_RESERVED, .what = "Bytes that a check sends."},
+    {"expect", SCHEMA_RESERVED, .what = "Bytes that a check must get."},
+    {"send_proxy", SCHEMA_RESERVED, .fallback = "off",
+     .what = "Begin a check with a PROXY header."},
+    {.name = NULL},
+};
+
+static const struct schema_key outlier_keys[] = {
+    {"failures", SCHEMA_RESERVED, .fallback = "5", .what = "Failures until a server is ejected."},
+    {"window", SCHEMA_RESERVED, .fallback = "10s", .what = "Time in which they are counted."},
+    {"eject", SCHEMA_RESERVED, .fallback = "10s", .what = "How long a server stays out."},
+    {"max_ejected", SCHEMA_RESERVED, .fallback = "50%", .what = "Share that may be out at once."},
+    {.name = NULL},
+};
+
+static const struct schema_group server_group = {
+    .subject = "server", .keys = server_keys, .size = sizeof(struct conf_server)};
+static const struct schema_group queue_group = {.keys = queue_keys};
+static const struct schema_group check_group = {.keys = check_keys};
+static const struct schema_group outlier_group = {.keys = outlier_keys};
+
+static const struct schema_key pool_keys[] = {
+    {"balance", SCHEMA_CHOICE, AT(conf_pool, balance), .words = balance_words,
+     .fallback = "round_robin", .what = "How a server is chosen for a connection."},
+    {"hash_key", SCHEMA_RESERVED, .fallback = "source", .what = "What the hashing balancers hash."},
+    {"servers", SCHEMA_SERVERS, MANY(conf_pool, servers, server_count), .required = true,
+     .group = &server_group, .what = "The servers of the pool."},
+    {"resolve_interval", SCHEMA_RESERVED, .fallback = "10s",
+     .what = "How often names are asked for."},
+    {"resolvers", SCHEMA_RESERVED, .fallback = "[]", .what = "DNS servers to ask."},
+    {"connect_timeout", SCHEMA_DURATION, AT(conf_pool, connect_timeout), RANGE(MS, 10 * MIN),
+     .zero = "off", .fallback = "5s",
+     .what = "How long connecting to a server may take; off: as long as the kernel tries."},
+    {"retries", SCHEMA_NUMBER, AT(conf_pool, retries), RANGE(0, 16), .fallback = "2",
+     .what = "Other servers tried when a connect fails."},
+    {"queue", SCHEMA_RESERVED, .group = &queue_group, .what = "Wait when every server is full."},
+    {"send_proxy", SCHEMA_RESERVED, .fallback = "off", .what = "Begin with a PROXY header."},
+    {"source_address", SCHEMA_RESERVED, .what = "Address to connect from."},
+    {"check", SCHEMA_RESERVED, .group = &check_group, .what = "Health checks."},
+    {"outlier", SCHEMA_RESERVED, .group = &outlier_group, .what = "Ejection of servers that fail."},
+    {"slow_start", SCHEMA_RESERVED, .fallback = "0",
+     .what = "Time to full weight for a new server."},
+    {"on_down", SCHEMA_RESERVED, .fallback = "keep",
+     .what = "What becomes of the connections of a server that goes down."},
+    {.name = NULL},
+};
+
+static const struct schema_group process_group = {.keys = process_keys,
+                                                  .size = sizeof(struct conf_process)};
+static const struct schema_group log_group = {.keys = log_keys, .size = sizeof(struct conf_log)};
+static const struct schema_group listener_group = {.subject = "listener",
+                                                   .keys = listener_keys,
+                                                   .size = sizeof(struct conf_listener),
+                                                   .name = offsetof(struct conf_listener, name),
+                                                   .mark = offsetof(struct conf_listener, mark)};
+static const struct schema_group pool_group = {.subject = "pool",
+                                               .keys = pool_keys,
+                                               .size = sizeof(struct conf_pool),
+                                               .name = offsetof(struct conf_pool, name),
+                                               .mark = offsetof(struct conf_pool, mark)};
+
+static const struct schema_key root_keys[] = {
+    {"include", SCHEMA_RESERVED, .fallback = "[]", .what = "More files with listeners and pools."},
+    {"weft", SCHEMA_GROUP, AT(conf, process), .group = &process_group,
+     .what = "The daemon itself."},
+    {"log", SCHEMA_GROUP, AT(conf, log), .group = &log_group, .what = "The two logs."},
+    {"admin", SCHEMA_RESERVED, .group = &admin_group, .what = "Metrics and health pages."},
+    {"listeners", SCHEMA_NAMED, MANY(conf, listeners, listener_count), .required = true,
+     .group = &listener_group, .what = "Where clients connect, by name."},
+    {"pools", SCHEMA_NAMED, MANY(conf, pools, pool_count), .group = &pool_group,
+     .what = "Where their connections go, by name."},
+    {.name = NULL},
+};
+
+const struct schema_group schema_root = {.keys = root_keys, .size = sizeof(struct conf)};
+
+const struct schema_key *schema_find(const struct schema_group *g, const char *name)
+{
+    for (const struct schema_key *key = g->keys; key->name != NULL; key++)
+        if (strcmp(key->name, name) == 0)
+            return key;
+    return NULL;
+}
+
+static void write_amount(enum schema_type type, int64_t value, struct text *out)
+{
+    if (type == SCHEMA_DURATION)
+        value_write_duration(out, value);
+    else if (type == SCHEMA_SIZE)
+        value_write_size(out, value);
+    else
+        text_format(out, "%" PRId64, value);
+}
+
+void schema_range(const struct schema_key *key, struct text *out)
+{
+    write_amount(key->type, key->min, out);
+    text_add_string(out, " to ");
+    write_amount(key->type, key->max, out);
+    if (key->zero != NULL)
+        text_format(out, ", or %s", key->zero);
+}
+
+static void list_words(const struct schema_word *word, struct text *out)
+{
+    const char *comma = "";
+    for (; word->name != NULL; word++) {
+        if (!word->built)
+            continue;
+        text_format(out, "%s%s", comma, word->name);
+        comma = ", ";
+    }
+}
+
+void schema_describe(const struct schema_key *key, struct text *out)
+{
+    static const char *const nouns[] = {
+        [SCHEMA_BOOL] = "a boolean",
+        [SCHEMA_NUMBER] = "a whole number, ",
+        [SCHEMA_DURATION] = "a duration, ",
+        [SCHEMA_SIZE] = "a size, ",
+        [SCHEMA_CHOICE] = "one of ",
+        [SCHEMA_OUTPUT] = "a path with a slash in it, or one of ",
+        [SCHEMA_NAME] = "a name",
+        [SCHEMA_ADDRESS] = "an address",
+        [SCHEMA_POOL] = "the name of a pool",
+        [SCHEMA_BINDS] = "an address or a list of addresses",
+        [SCHEMA_SERVERS] = "a list of servers",
+        [SCHEMA_NAMED] = "a mapping by name",
+        [SCHEMA_GROUP] = "a mapping",
+        [SCHEMA_RESERVED] = "nothing yet",
+    };
+    text_add_string(out, nouns[key->type]);
+    if (key->words != NULL)
+        list_words(key->words, out);
+    else if (key->max > 0)
+        schema_range(key, out);
+}
