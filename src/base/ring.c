@@ -53,13 +53,17 @@
 #include <errno.h>
 #include <stdatomic.h>
 
-/* Each field is written by the side that it belongs to, and by ring_reserve() before it is seen. */
+/*
+ * Each field is written by the side that it belongs to, and by ring_reserve() before it is seen.
+ * The allocator aligns what is so large, so the payload begins on a cache line.
+ */
 struct ring_node {
     struct ring_node *next;
     struct ring_node *start; /* the first node of this chain; it may be freed already */
     uint32_t filled;         /* [bytes] the producer's: data[0..filled) is written */
     uint32_t taken;          /* [bytes] the consumer's: data[0..taken) is dropped */
-    char data[RING_NODE_PAYLOAD] __attribute__((aligned(WEFT_CACHE_LINE)));
+    char unused[RING_NODE_SIZE - RING_NODE_PAYLOAD - 2 * sizeof(void *) - 2 * sizeof(uint32_t)];
+    char data[RING_NODE_PAYLOAD];
 };
 
 _Static_assert(sizeof(struct ring_node) == RING_NODE_SIZE, "a node is a size class");

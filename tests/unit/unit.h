@@ -14,8 +14,8 @@
 #endif
 #endif
 
-/* Work to do: `n` in a plain build, less where a sanitizer makes it ten times slower. */
-#ifdef UNIT_SANITIZED
+/* Work to do: `n` in a plain build, less where checks make it ten times slower. */
+#if defined(UNIT_SANITIZED) || defined(WEFT_DEBUG)
 #define UNIT_WORK(n) ((n) / 16)
 #else
 #define UNIT_WORK(n) (n)
@@ -23,12 +23,17 @@
 
 #define UNIT_TIMEOUT 120 /* [s] for one test; what hangs must not hang for ever */
 
-/* Run the tests of one suite, each in a process of its own. Returns main()'s exit code. */
-static inline int unit_run(const char *name, const TTest *const *tests, size_t count)
+/*
+ * Run the tests of one suite, each in a process of its own, between `set_up` and `tear_down` (both
+ * may be NULL). Returns main()'s exit code.
+ */
+static inline int unit_run(const char *name, void (*set_up)(void), void (*tear_down)(void),
+                           const TTest *const *tests, size_t count)
 {
     Suite *suite = suite_create(name);
     TCase *tc = tcase_create(name);
     tcase_set_timeout(tc, UNIT_TIMEOUT);
+    tcase_add_checked_fixture(tc, set_up, tear_down);
     for (size_t i = 0; i < count; i++)
         tcase_add_test(tc, tests[i]);
     suite_add_tcase(suite, tc);
@@ -40,11 +45,14 @@ static inline int unit_run(const char *name, const TTest *const *tests, size_t c
 }
 
 /* The main() of a test program: UNIT_MAIN("ring", test_of_this, test_of_that) */
-#define UNIT_MAIN(name, ...)                                                                       \
+#define UNIT_MAIN(name, ...) UNIT_MAIN_AROUND(name, NULL, NULL, __VA_ARGS__)
+
+/* The same with something to be done before and after each test. */
+#define UNIT_MAIN_AROUND(name, set_up, tear_down, ...)                                             \
     int main(void)                                                                                 \
     {                                                                                              \
         const TTest *const tests[] = {__VA_ARGS__};                                                \
-        return unit_run(name, tests, sizeof(tests) / sizeof(tests[0]));                            \
+        return unit_run(name, set_up, tear_down, tests, sizeof(tests) / sizeof(tests[0]));         \
     }
 
 #endif
