@@ -15,11 +15,13 @@
 #ifndef WEFT_FIBER_FIBER_H
 #define WEFT_FIBER_FIBER_H
 
+#include <ev.h>
 #include <stdbool.h>
 #include <stdint.h>
 
 #include "base/attr.h"
 #include "base/list.h"
+#include "fiber/annotate.h"
 #include "fiber/context.h"
 
 struct sched;
@@ -30,13 +32,31 @@ enum fiber_state { FIBER_CREATED, FIBER_READY, FIBER_RUNNING, FIBER_PARKED, FIBE
 
 /* Callers allocate it (a session embeds its fiber) and touch none of its fields. */
 struct fiber {
-    struct list link;    /* run queue, or the wait list of a mutex, condition ... */
-    struct sched *sched; /* set by fiber_start */
-    /* TODO by the module's author: context, stack, entry, deadline, timer, joiner, flags */
+    struct list link;       /* run queue, or the wait list of a mutex, condition ... */
+    struct sched *sched;    /* set by fiber_start */
+    struct context context; /* where it left its stack */
+    void *stack;            /* lowest usable byte; NULL while it holds none */
+    fiber_fn *fn;           /* what its next stack begins with */
+    void *arg;              /* of fn */
+    const char *name;       /* the caller's */
+    void (*done)(struct fiber *f);
+    struct fiber *joiner;  /* waits in fiber_join(); NULL: nobody */
+    int64_t deadline;      /* [monotonic ns] of the present wait */
+    int64_t timer_at;      /* [monotonic ns] when `timer` fires; CLOCK_NEVER: it does not run */
+    struct ev_timer timer; /* fires at the deadline or, left from an earlier one, before it */
+    int result;            /* of the last wait */
+    uint8_t state;         /* enum fiber_state */
+    bool cancelled;
+    bool joinable;
+    bool owned; /* by the scheduler: fiber_spawn() allocated it */
+#ifdef FIBER_TSAN
+    void *thread; /* ThreadSanitizer's record of the present stack's calls */
+#endif
 };
 
 /**
- * Prepare a fiber that will run `fn(arg)`. `name` must outlive it.
+ * Prepare a fiber that will run `fn(arg)`. `name` must outlive it, and every sched_watch() that
+ * may have seen it run: it is not copied.
  *
  * It holds no stack until it runs. Owns: `f` stays the caller's; when the fiber has ended and
  * nothing touches it any more, `done(f)` (may be NULL) is called on the loop's stack and may free
@@ -62,13 +82,15 @@ struct fiber *fiber_self(void);
 /**
  * Wait until somebody calls fiber_ready(), at most until `deadline` [monotonic ns, CLOCK_NEVER].
  *
- * Yields. Only a parked fiber can be made ready: there is no memory of a fiber_ready() that came
- * earlier; whoever waits for a condition looks at it first.
+ * Yields, unless the deadline has passed already. Only a parked fiber can be made ready: there is
+ * no memory of a fiber_ready() that came earlier; whoever waits for a condition looks at it first,
+ * and again afterwards, since an event it has no use for any more may have ended the wait.
  * Returns 0, -ETIMEDOUT or -ECANCELED.
  */
 int fiber_park(int64_t deadline) WEFT_MUSTCHECK;
 
-/** Let a parked fiber run again; no effect on one that is not parked. Thread: the fiber's own. */
+/** Let a parked fiber run again; no effect on one that is not parked, or waits for a lock. Thread:
+ * the fiber's own. */
 void fiber_ready(struct fiber *f);
 
 /** Let every other ready fiber run first. Yields. */

@@ -8,9 +8,16 @@
  *      2. try the call
  *      3. on EAGAIN, wait for NETPOLL_READ: returns at once if the bit is set again
  *
- * Two bits are never cleared. NETPOLL_HANGUP (EPOLLRDHUP; also EPOLLPRI) says that a short read is
- * not the last one: read on until 0, an error or EAGAIN; it makes readers ready. NETPOLL_ERROR
- * (EPOLLERR, EPOLLHUP) says the same of both directions, and makes readers and writers ready.
+ *      bit               epoll events                            ends a wait for
+ *      NETPOLL_READ      IN, PRI, RDHUP, HUP, ERR                READ
+ *      NETPOLL_WRITE     OUT, HUP, ERR                           WRITE
+ *      NETPOLL_HANGUP    PRI, RDHUP; HUP of what is connected
+ *      NETPOLL_ERROR     ERR; HUP of what is connected
+ *
+ * The last two are never cleared, and end no wait by themselves (they come with edges that do).
+ * NETPOLL_HANGUP says that a short read is not the last one: read on until 0, an error or EAGAIN.
+ * NETPOLL_ERROR says the same of both directions. libev shows neither, and needs neither: there, a
+ * FIN behind a short read keeps the descriptor readable.
  *
  * Fibers never run while a batch of events is handed out, so a descriptor closed by one fiber
  * can't wake the next owner of its number.
@@ -34,8 +41,8 @@ enum {
 
 /* A descriptor in the poll set; a member of whatever owns the descriptor. */
 struct netpoll_desc {
-    struct fiber *reader; /* made ready by READ, HANGUP, ERROR; NULL: nobody waits */
-    struct fiber *writer; /* made ready by WRITE, ERROR; NULL: nobody waits */
+    struct fiber *reader; /* made ready by NETPOLL_READ; NULL: nobody waits */
+    struct fiber *writer; /* made ready by NETPOLL_WRITE; NULL: nobody waits */
     void *backend;        /* the implementation's own; NULL when it needs none */
     int fd;
     uint8_t ready; /* NETPOLL_ bits */
@@ -48,7 +55,8 @@ struct netpoll; /* a scheduler's */
 /** Make the poller of a scheduler whose loop is `loop`. Returns NULL and sets errno on failure. */
 struct netpoll *netpoll_init(enum netpoll_kind kind, struct ev_loop *loop) WEFT_MUSTCHECK;
 
-/** Add `fd` to this thread's poll set, once and for both directions. Returns 0 or -errno. */
+/** Add `fd` to this thread's poll set, once and for both directions. Returns 0 or -errno; -EPERM: a
+ * file that is always ready. */
 int netpoll_open(struct netpoll_desc *d, int fd) WEFT_MUSTCHECK;
 
 /** Hand out what the kernel has now, without waiting. Returns the number of events. */
@@ -60,15 +68,23 @@ void netpoll_break(struct netpoll *np);
 /** Whether `fd` is one of the poller's own. */
 bool netpoll_is_descriptor(const struct netpoll *np, int fd);
 
-/** Forget `d`; call it before the descriptor is closed. Its fd becomes -1, the descriptor stays the
- * caller's. */
+/**
+ * Forget `d` whose descriptor the caller closes next; its fd becomes -1.
+ *
+ * The close itself takes the descriptor out of the poll set, without a system call more; but only
+ * the last one does: where the descriptor is open elsewhere, in this process or another, `d` would
+ * go on getting events. There, and where it is not closed, use netpoll_detach().
+ */
 void netpoll_close(struct netpoll_desc *d);
 
+/** As netpoll_close, for a descriptor that stays open: kept, duplicated, shared with a process. */
+void netpoll_detach(struct netpoll_desc *d);
+
 /**
- * Wait until `mode` (NETPOLL_READ or NETPOLL_WRITE) is ready, or the peer has hung up.
+ * Wait until `mode` (NETPOLL_READ, NETPOLL_WRITE or either of both) is ready.
  *
- * Yields. Returns 0, -ETIMEDOUT at `deadline` [monotonic ns], -ECANCELED. Only one fiber may wait
- * for a direction.
+ * Yields. Returns 0, -ETIMEDOUT at `deadline` [monotonic ns], -ECANCELED. Only one fiber at a
+ * time may wait for a direction.
  */
 int netpoll_wait(struct netpoll_desc *d, int mode, int64_t deadline) WEFT_MUSTCHECK;
 
@@ -81,7 +97,8 @@ int netpoll_wait_either(struct netpoll_desc *a, int a_mode, struct netpoll_desc 
 
 /**
  * Name the running fiber as the one to make ready for `mode`, 0 for nothing: the first half of a
- * wait that ends in fiber_park() or fiber_hibernate(). Stays until changed.
+ * wait that ends in fiber_park() or fiber_hibernate(). Stays until changed, but is to be called
+ * before each wait: what came meanwhile is seen only then.
  *
  * Returns whether something of `mode` is ready already, and the wait is not needed.
  */

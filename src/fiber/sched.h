@@ -42,7 +42,8 @@ struct sched_stats {
  * sets errno on failure. */
 struct sched *sched_new(const struct sched_options *o) WEFT_MUSTCHECK;
 
-/** Free it; no fiber may be alive. NULL is fine. */
+/** Free it, and the stacks of fibers that sched_stop() has left alive; they never run again. NULL
+ * is fine. */
 void sched_free(struct sched *s);
 
 /**
