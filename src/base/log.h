@@ -4,8 +4,9 @@
  *
  *      any thread --log_line / log_submit--> bounded queue --log thread--> format --> sinks
  *
- * A full queue drops, counts, and says how many once it runs again. Before log_start() and after
- * log_stop() a line goes straight to stderr.
+ * A full queue drops, counts, and says how many once it runs again; so does an output that takes
+ * nothing more, and it holds up no other. Before log_start() and after log_stop() a line goes
+ * straight to stderr, from level info on.
  */
 #ifndef WEFT_BASE_LOG_H
 #define WEFT_BASE_LOG_H
@@ -54,11 +55,17 @@ typedef void log_format_fn(struct text *out, const void *payload);
 /**
  * Open what `o` names and start the log thread.
  *
- * Returns 0, or the -errno of the file that could not be opened, with `*ret_path` naming it.
+ * Returns 0, or the -errno of the file that could not be opened, with `*ret_path` naming it;
+ * -EOPNOTSUPP for the journal in a build without libsystemd. A missing syslog is not noticed.
  */
 int log_start(const struct log_options *o, const char **ret_path) WEFT_MUSTCHECK;
 
-/** Write what is queued, then end the log thread and close the files. */
+/**
+ * Write what is queued, then end the log thread and close the files.
+ *
+ * Takes 3 seconds at most: what a blocked output does not take by then is lost. Lines that other
+ * threads write meanwhile may be lost too.
+ */
 void log_stop(void);
 
 /** Open the log files anew under their names, as after a rotation. Thread: any. */
@@ -70,7 +77,8 @@ bool log_enabled(enum log_level level);
 /**
  * Write a line to the error log. errno is preserved.
  *
- * Never blocks, never yields. Needs 2 KiB of stack. Thread: any.
+ * Control characters become blanks, and what is over 1 KiB is cut. Never blocks, never yields.
+ * Needs 2 KiB of stack. Thread: any.
  */
 void log_line(enum log_level level, const char *format, ...) WEFT_PRINTF(2, 3);
 
