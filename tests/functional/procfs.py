@@ -1,0 +1,126 @@
+"""What the kernel knows of a process: descriptors, memory, threads, sockets."""
+
+import ctypes
+import os
+import re
+import socket
+
+_TCP_LISTEN = 0x0A
+_UNIX_ACCEPTS = 0x10000
+_SYS_PIDFD_GETFD = 438  # the same on every architecture
+
+
+def descriptors(pid):
+    """Return {descriptor: what it is open on}."""
+    found = {}
+    base = f"/proc/{pid}/fd"
+    for name in os.listdir(base):
+        try:
+            found[int(name)] = os.readlink(f"{base}/{name}")
+        except FileNotFoundError:
+            continue  # closed while we looked
+    return found
+
+
+def socket_inodes(pid):
+    """The inode numbers of the process's sockets."""
+    pattern = re.compile(r"socket:\[(\d+)\]")
+    matches = (pattern.fullmatch(target) for target in descriptors(pid).values())
+    return {int(m.group(1)) for m in matches if m}
+
+
+def _tcp_listeners(path):
+    """Yield (inode, port) of each listening socket of a family."""
+    try:
+        with open(path, encoding="ascii") as f:
+            next(f)
+            for line in f:
+                fields = line.split()
+                if int(fields[3], 16) == _TCP_LISTEN:
+                    yield int(fields[9]), int(fields[1].rsplit(":", 1)[1], 16)
+    except FileNotFoundError:
+        return  # no IPv6 in this kernel
+
+
+def _unix_listeners():
+    """Yield (inode, name) of each listening UNIX socket."""
+    with open("/proc/net/unix", encoding="utf-8", errors="replace") as f:
+        next(f)
+        for line in f:
+            fields = line.rstrip("\n").split(None, 7)
+            if len(fields) == 8 and int(fields[3], 16) & _UNIX_ACCEPTS:
+                yield int(fields[6]), fields[7]
+
+
+def listening(pid):
+    """The ports and UNIX names the process listens on, one entry a socket."""
+    mine = socket_inodes(pid)
+    found = []
+    for source in (
+        _tcp_listeners("/proc/net/tcp"),
+        _tcp_listeners("/proc/net/tcp6"),
+        _unix_listeners(),
+    ):
+        found.extend(where for inode, where in source if inode in mine)
+    return found
+
+
+def status(pid, thread=None):
+    """/proc/PID/status, or a thread's, as a dictionary."""
+    path = f"/proc/{pid}/task/{thread}/status" if thread else f"/proc/{pid}/status"
+    with open(path, encoding="utf-8") as f:
+        return dict(line.rstrip("\n").split(":\t", 1) for line in f if ":\t" in line)
+
+
+def resident(pid):
+    """Resident anonymous memory [bytes]."""
+    return int(status(pid)["RssAnon"].split()[0]) * 1024
+
+
+def threads(pid):
+    """The thread ids of a process."""
+    return [int(t) for t in os.listdir(f"/proc/{pid}/task")]
+
+
+def cpu_seconds(pid):
+    """User and system time used so far."""
+    with open(f"/proc/{pid}/stat", encoding="utf-8") as f:
+        fields = f.read().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+class DaemonSocket:
+    """A duplicate of one of the daemon's sockets, to ask it for its options."""
+
+    def __init__(self, s):
+        self.socket = s
+        self.listens = bool(s.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN))
+
+    def option(self, level, name):
+        return self.socket.getsockopt(level, name)
+
+
+def duplicate_sockets(pid):
+    """Duplicate the sockets of another process; the caller closes them with `close_all`.
+
+    While a duplicate is open, a close in the daemon sends no FIN.
+    """
+    libc = ctypes.CDLL(None, use_errno=True)
+    handle = os.pidfd_open(pid)
+    found = []
+    try:
+        for number, target in descriptors(pid).items():
+            if not target.startswith("socket:"):
+                continue
+            fd = libc.syscall(_SYS_PIDFD_GETFD, handle, number, 0)
+            if fd < 0:
+                raise OSError(ctypes.get_errno(), "pidfd_getfd")
+            found.append(DaemonSocket(socket.socket(fileno=fd)))
+    finally:
+        os.close(handle)
+    return found
+
+
+def close_all(sockets):
+    for s in sockets:
+        s.socket.close()
