@@ -155,9 +155,10 @@ def markdown(report):
 
 
 def foreign_work(records):
-    """CPU time used by nothing of the benchmark, as a share of one CPU: median of all runs."""
-    shares = [r["whole"]["foreign_s"] / r["whole"]["elapsed_s"] for r in records if "whole" in r]
-    return max(0, median(shares)) if shares else 0
+    """CPU time used by nothing of the benchmark, as a share of one CPU, over all runs."""
+    runs = [r["whole"] for r in records if "whole" in r]
+    elapsed = sum(r["elapsed_s"] for r in runs)
+    return max(0, sum(r["foreign_s"] for r in runs) / elapsed) if runs else 0
 
 
 def account_check(records):
