@@ -1,0 +1,94 @@
+#include "proxy/connector.h"
+
+#include <errno.h>
+
+#include "base/clock.h"
+#include "fiber/fiber.h"
+#include "upstream/balancer.h"
+
+/* Between tries while the system has no descriptor, memory or UNIX queue place for a connect. */
+#define CONNECT_PAUSE (10 * NSEC_PER_MSEC)
+
+static bool is_passing(int err)
+{
+    return err == -EAGAIN || err == -EMFILE || err == -ENFILE || err == -ENOBUFS || err == -ENOMEM;
+}
+
+/* Begin, waiting out what is short for the moment. */
+static int begin(struct session *s, int64_t deadline)
+{
+    const struct addr *to = &s->server->address.addr;
+    int err;
+    while (is_passing(err = conn_connect_begin(&s->upstream, to, &s->listener->upstream))) {
+        int64_t next = clock_now() + CONNECT_PAUSE;
+        if (next > deadline)
+            return -ETIMEDOUT;
+        err = fiber_sleep(next);
+        if (err < 0)
+            return err;
+    }
+    return err;
+}
+
+/*
+ * The client's first bytes are written at once: where the connect is through already, as on a
+ * local network it often is, they need no wait and no look at SO_ERROR. A failure of this write
+ * is a failure of the connect, since nothing has been sent.
+ */
+static int establish(struct session *s, int64_t deadline)
+{
+    int err = relay_first_write(&s->relay, &s->upstream);
+    if (err < 0 && err != -EAGAIN)
+        return err;
+    return conn_established(&s->upstream, deadline);
+}
+
+static int connect_to(struct session *s)
+{
+    int64_t limit = s->listener->pool->conf->connect_timeout;
+    int64_t begun = clock_now();
+    int64_t deadline = limit > 0 ? begun + limit : CLOCK_NEVER;
+    int err = begin(s, deadline);
+    if (err < 0)
+        return err;
+    err = establish(s, deadline);
+    if (err < 0) {
+        conn_close(&s->upstream);
+        return err;
+    }
+    s->connect_duration = clock_now() - begun;
+    return 0;
+}
+
+static enum session_end end_of_connect(const struct session *s, int err)
+{
+    switch (err) {
+    case -ECANCELED:
+        return s->ordered_end;
+    case -ETIMEDOUT:
+        return END_CONNECT_TIMEOUT;
+    default:
+        return END_CONNECT_FAILED;
+    }
+}
+
+enum session_end connector_run(struct session *s)
+{
+    struct proxy_pool *pool = s->listener->pool;
+    struct balancer_tried tried = {.count = 0};
+    enum session_end end = END_NO_SERVER;
+    for (unsigned attempt = 0; attempt <= pool->conf->retries; attempt++) {
+        int server = balancer_pick(&pool->balancer, &tried);
+        if (server < 0)
+            break;
+        s->server = &pool->conf->servers[server];
+        s->retries = (uint8_t)attempt;
+        int err = connect_to(s);
+        if (err == 0)
+            return END_NONE;
+        end = end_of_connect(s, err);
+        if (err == -ECANCELED)
+            break;
+    }
+    return end;
+}

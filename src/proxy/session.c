@@ -1,0 +1,206 @@
+#include "proxy/session.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "fiber/sched.h"
+#include "proxy/connector.h"
+#include "proxy/record.h"
+
+/*
+ * A connection that lives so long [ns] gets what only long lives need (keepalive towards the
+ * server, four system calls): short ones never pay for it.
+ */
+#define SESSION_SETTLE NSEC_PER_SEC
+
+#define SESSION_LOCAL 256 /* free records a thread keeps */
+
+struct pool *session_pool_new(void)
+{
+    return pool_new("session", sizeof(struct session), SESSION_LOCAL);
+}
+
+static void session_done(struct fiber *f)
+{
+    struct session *s = container_of(f, struct session, fiber);
+    struct shard *shard = s->shard;
+    pool_put(shard->sessions, s);
+    shard->active--;
+    shard_left(shard);
+}
+
+/* A TCP peer of a connection that failed sees an RST: a FIN would look like an orderly end. */
+static void session_close(struct session *s, enum session_end end)
+{
+    switch (end) {
+    case END_CLIENT_RESET:
+        conn_close(&s->client);
+        conn_reset(&s->upstream);
+        break;
+    case END_SERVER_RESET:
+        conn_reset(&s->client);
+        conn_close(&s->upstream);
+        break;
+    case END_CONNECT_FAILED:
+    case END_CONNECT_TIMEOUT:
+    case END_NO_SERVER:
+    case END_ERROR:
+        conn_reset(&s->client);
+        conn_reset(&s->upstream);
+        break;
+    default:
+        conn_close(&s->client);
+        conn_close(&s->upstream);
+    }
+}
+
+/* The last act of the fiber: nothing of the session is touched after it has returned. */
+static void session_finish(struct session *s, enum session_end end)
+{
+    record_session(s, end);
+    session_close(s, end);
+    relay_reset(&s->relay);
+    list_remove(&s->link);
+    gate_leave(&s->listener->gate);
+    gate_leave(&s->listener->proxy->gate);
+}
+
+static int64_t session_idle_limit(const struct session *s)
+{
+    const struct conf_listener *l = s->listener->conf;
+    return relay_half_closed(&s->relay) ? l->half_close_timeout : l->idle_timeout;
+}
+
+/* When the present wait ends at the latest [monotonic ns]. */
+static int64_t session_deadline(const struct session *s)
+{
+    int64_t limit = session_idle_limit(s);
+    int64_t idle = limit > 0 ? s->relay.activity + limit : CLOCK_NEVER;
+    int64_t settle = s->settled ? CLOCK_NEVER : s->started + SESSION_SETTLE;
+    return idle < settle ? idle : settle;
+}
+
+static void session_settle(struct session *s)
+{
+    const struct conf_keepalive *k = &s->listener->conf->keepalive;
+    const struct socket_options o = {
+        .keepalive = {.idle = k->idle, .interval = k->interval, .count = (int)k->count},
+    };
+    s->settled = true;
+    /* A socket that refuses is one that has failed meanwhile: the relay learns of it by itself. */
+    (void)!socket_set_options(s->upstream.poll.fd, s->server->address.addr.sa.sa_family, &o);
+}
+
+static void session_woken(void *arg);
+
+/* Sleep without a stack until either side is ready. */
+static void WEFT_NORETURN session_wait(struct session *s)
+{
+    netpoll_arm(&s->client.poll, NETPOLL_READ | NETPOLL_WRITE);
+    netpoll_arm(&s->upstream.poll, NETPOLL_READ | NETPOLL_WRITE);
+    fiber_hibernate(session_woken, s, session_deadline(s));
+}
+
+/* The stretch from one wait to the next. */
+static void session_relay(struct session *s)
+{
+    enum relay_state state;
+    while ((state = relay_turn(&s->relay, &s->client, &s->upstream)) == RELAY_BUSY) {
+        fiber_yield();
+        if (s->ordered_end != END_NONE)
+            break;
+    }
+    if (state == RELAY_DONE)
+        session_finish(s, s->relay.end);
+    else
+        session_wait(s);
+}
+
+/* Returns END_NONE when it was only time to look. */
+static enum session_end session_timed_out(struct session *s)
+{
+    int64_t limit = session_idle_limit(s);
+    if (limit > 0 && clock_now() >= s->relay.activity + limit)
+        return relay_half_closed(&s->relay) ? END_HALF_CLOSE_TIMEOUT : END_IDLE_TIMEOUT;
+    if (!s->settled)
+        session_settle(s);
+    return END_NONE;
+}
+
+static void session_woken(void *arg)
+{
+    struct session *s = arg;
+    enum session_end end = END_NONE;
+    switch (fiber_wait_result()) {
+    case -ECANCELED:
+        end = s->ordered_end;
+        break;
+    case -ETIMEDOUT:
+        end = session_timed_out(s);
+        break;
+    }
+    if (end != END_NONE)
+        session_finish(s, end);
+    else
+        session_relay(s);
+}
+
+static void session_run(void *arg)
+{
+    struct session *s = arg;
+    if (!relay_prefetch(&s->relay, &s->client)) {
+        session_finish(s, s->relay.end);
+        return;
+    }
+    enum session_end end = connector_run(s);
+    if (end != END_NONE) {
+        session_finish(s, end);
+        return;
+    }
+    if (conn_watch(&s->client) < 0 || conn_watch(&s->upstream) < 0) {
+        session_finish(s, END_ERROR);
+        return;
+    }
+    session_relay(s);
+}
+
+static void session_init(struct session *s, struct shard *shard, struct proxy_listener *listener,
+                         int fd, const struct addr *peer)
+{
+    *s = (struct session){
+        .shard = shard,
+        .listener = listener,
+        .started = clock_now(),
+        .connect_duration = -1,
+        .id = shard->started++ * shard->stride + shard->number,
+        .source.sa.sa_family = peer->sa.sa_family,
+        .ordered_end = END_NONE,
+    };
+    if (peer->len <= sizeof(s->source))
+        memcpy(&s->source, &peer->sa, peer->len);
+    conn_init(&s->client, fd, peer->sa.sa_family);
+    s->upstream.poll.fd = -1;
+    relay_init(&s->relay);
+}
+
+int session_start(struct shard *shard, struct proxy_listener *listener, int fd,
+                  const struct addr *peer)
+{
+    struct session *s = pool_get(shard->sessions);
+    if (s == NULL)
+        return -ENOMEM;
+    session_init(s, shard, listener, fd, peer);
+    list_push_back(&shard->live, &s->link);
+    shard->active++;
+    fiber_create(&s->fiber, "session", session_run, s, session_done);
+    fiber_start(&s->fiber);
+    return 0;
+}
+
+void session_end(struct session *s, enum session_end end)
+{
+    s->ordered_end = end;
+    fiber_cancel(&s->fiber);
+}

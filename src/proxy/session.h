@@ -1,0 +1,62 @@
+/*
+ * Sessions: one fiber for each proxied connection, from accept to record.
+ *
+ *      accepted ─> read ahead ─> pick ─> connect ─┬─> relay ─> close ─> record
+ *                                 ^               │
+ *                                 └── retry ──────┘
+ */
+#ifndef WEFT_PROXY_SESSION_H
+#define WEFT_PROXY_SESSION_H
+
+#include <stdint.h>
+
+#include "base/addr.h"
+#include "base/attr.h"
+#include "base/list.h"
+#include "fiber/fiber.h"
+#include "io/conn.h"
+#include "proxy/end.h"
+#include "proxy/proxy.h"
+#include "proxy/relay.h"
+#include "proxy/shard.h"
+
+/* The other end of an accepted connection: no room for a UNIX path, which clients do not have. */
+union session_source {
+    struct sockaddr sa;
+    struct sockaddr_in in;
+    struct sockaddr_in6 in6;
+};
+
+struct session {
+    struct fiber fiber;
+    struct list link; /* in the shard's live */
+    struct shard *shard;
+    struct proxy_listener *listener;
+    const struct conf_server *server; /* chosen last; NULL before */
+    struct conn client;
+    struct conn upstream;
+    struct relay relay;
+    uint64_t id;
+    int64_t started;          /* [monotonic ns] */
+    int64_t connect_duration; /* [ns] -1: no connect came through */
+    union session_source source;
+    uint8_t retries;
+    uint8_t ordered_end; /* enum session_end: why it is to end; END_NONE: it is not */
+    bool settled;        /* set up for a long life */
+};
+
+/** The pool of session records. Returns NULL without memory. */
+struct pool *session_pool_new(void) WEFT_MUSTCHECK;
+
+/**
+ * Begin the session of an accepted connection, whose places at the gates are taken.
+ *
+ * Returns 0, from when on it owns `fd` and the places, or -ENOMEM. Thread: the shard's.
+ */
+int session_start(struct shard *shard, struct proxy_listener *listener, int fd,
+                  const struct addr *peer) WEFT_MUSTCHECK;
+
+/** End a session for the reason `end`. Thread: the shard's. */
+void session_end(struct session *s, enum session_end end);
+
+#endif

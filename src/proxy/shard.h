@@ -1,0 +1,70 @@
+/*
+ * A shard: what the fibers of one worker thread share, and no other thread touches. Others talk to
+ * it by messages.
+ */
+#ifndef WEFT_PROXY_SHARD_H
+#define WEFT_PROXY_SHARD_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/attr.h"
+#include "base/list.h"
+#include "base/pool.h"
+#include "fiber/mailbox.h"
+#include "fiber/sched.h"
+#include "proxy/end.h"
+
+struct shard;
+
+/* Something to be done on a shard's own thread, by its main fiber. */
+struct shard_message {
+    struct mail mail;
+    void (*deliver)(struct shard_message *m, struct shard *shard);
+};
+
+struct shard {
+    unsigned number; /* of the worker, from 0 */
+    unsigned stride; /* number of shards: connection ids are unique over all of them */
+    struct mailbox *mailbox;
+    struct pool *sessions;   /* records of sessions; shared by all shards */
+    struct list live;        /* struct session */
+    uint64_t active;         /* members of `live` whose fibers have not ended */
+    uint64_t started;        /* sessions, ever */
+    struct list acceptors;   /* struct acceptor */
+    bool draining;           /* no new connection: the shard ends with its last session */
+    enum session_end ending; /* why every session is to end; END_NONE: they are not */
+    bool finished_posted;
+    struct shard_message finished; /* to itself, when the last one has gone */
+};
+
+/**
+ * Make the shard of a worker thread's scheduler. Returns 0 or -ENOMEM.
+ */
+int shard_init(struct shard *shard, unsigned number, unsigned stride, struct sched *sched,
+               struct pool *sessions) WEFT_MUSTCHECK;
+
+/** Free what it holds, once no thread posts to it any more. */
+void shard_destroy(struct shard *shard);
+
+/** Have `m` delivered on the shard's thread. Owns: the receiver, from here on. Thread: any. */
+void shard_post(struct shard *shard, struct shard_message *m);
+
+/**
+ * Deliver messages until the shard is draining and no session or acceptor is left.
+ *
+ * Yields. Thread: the shard's, its main fiber.
+ */
+void shard_run(struct shard *shard);
+
+/** Stop accepting: what waits in the backlogs is still taken, then the listening sockets are
+ * closed. Thread: the shard's. */
+void shard_drain(struct shard *shard);
+
+/** End every live session, for the reason `end`. Thread: the shard's. */
+void shard_end_sessions(struct shard *shard, enum session_end end);
+
+/** Tell the main fiber that a session or an acceptor is gone. Thread: the shard's. */
+void shard_left(struct shard *shard);
+
+#endif
