@@ -1,0 +1,27 @@
+/* How many connections the system's limits leave room for, and which of them binds. */
+#ifndef WEFT_WORKER_LIMITS_H
+#define WEFT_WORKER_LIMITS_H
+
+#include "base/attr.h"
+#include "base/text.h"
+#include "conf/conf.h"
+
+struct limits {
+    unsigned descriptors;     /* RLIMIT_NOFILE, after it was raised */
+    unsigned reserved;        /* descriptors that are not connections' */
+    unsigned ports;           /* connections that the local port range allows; 0: not bound by it */
+    unsigned max_connections; /* in effect */
+};
+
+/**
+ * Raise RLIMIT_NOFILE to its hard limit, and work out the limits for a process with `listening`
+ * listening sockets.
+ *
+ * Returns 0, or -EMFILE when not even one connection fits.
+ */
+int limits_find(const struct conf *conf, unsigned listening, struct limits *ret) WEFT_MUSTCHECK;
+
+/** Say which limit binds and at how many connections, in one line. */
+void limits_describe(const struct limits *l, const struct conf *conf, struct text *out);
+
+#endif

@@ -1,0 +1,143 @@
+#include "worker/thread.h"
+
+#include <errno.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "fiber/fiber.h"
+#include "fiber/sched.h"
+#include "proxy/acceptor.h"
+
+#define KEEP_INTERVAL (5 * NSEC_PER_SEC) /* between looks at what the pools keep */
+
+/* Gives back what pools keep after a burst, until it is cancelled. */
+static void keeper_run(void *arg)
+{
+    (void)arg;
+    while (fiber_sleep(clock_now() + KEEP_INTERVAL) == 0)
+        pool_trim_all();
+}
+
+static void start_acceptors(struct worker *w)
+{
+    for (size_t i = 0; i < w->sockets->count; i++) {
+        struct listening *l = &w->sockets->all[i];
+        if (l->worker != w->number)
+            continue;
+        struct proxy_listener *listener = &w->proxy->listeners[l->listener];
+        if (acceptor_start(&w->shard, listener, l->fd) == NULL)
+            log_line(LOG_LEVEL_ERROR, "worker %u: no memory for listener %s", w->number,
+                     listener->conf->name);
+        else
+            l->fd = -1;
+    }
+}
+
+static void worker_main(void *arg)
+{
+    struct worker *w = arg;
+    struct fiber *keeper = fiber_spawn("keeper", keeper_run, NULL, true);
+    start_acceptors(w);
+    shard_run(&w->shard);
+    if (keeper != NULL) {
+        fiber_cancel(keeper);
+        (void)!fiber_join(keeper);
+    }
+}
+
+static void pin(const struct worker *w)
+{
+    if (w->cpu < 0)
+        return;
+    cpu_set_t set;
+    CPU_ZERO(&set);
+    CPU_SET((unsigned)w->cpu, &set);
+    int err = pthread_setaffinity_np(pthread_self(), sizeof(set), &set);
+    if (err != 0)
+        log_line(LOG_LEVEL_WARNING, "worker %u: cannot be pinned to CPU %d: %s", w->number, w->cpu,
+                 strerrordesc_np(err));
+}
+
+static void *worker_thread(void *arg)
+{
+    struct worker *w = arg;
+    char name[16];
+    snprintf(name, sizeof(name), "weft/%u", w->number);
+    pthread_setname_np(pthread_self(), name);
+    pin(w);
+    if (sched_catch_overflow() < 0)
+        log_line(LOG_LEVEL_WARNING, "worker %u: a stack overflow will not be named", w->number);
+    sched_run(w->sched, "worker", worker_main, w);
+    w->ended(w);
+    return NULL;
+}
+
+int worker_start(struct worker *w, struct pool *sessions, unsigned workers)
+{
+    w->sched = sched_new(&(struct sched_options){0});
+    if (w->sched == NULL)
+        return -errno;
+    int err = shard_init(&w->shard, w->number, workers, w->sched, sessions);
+    if (err == 0)
+        err = -pthread_create(&w->thread, NULL, worker_thread, w);
+    if (err < 0)
+        worker_destroy(w);
+    return err;
+}
+
+void worker_join(struct worker *w)
+{
+    pthread_join(w->thread, NULL);
+}
+
+void worker_destroy(struct worker *w)
+{
+    if (w->sched == NULL)
+        return;
+    shard_destroy(&w->shard);
+    sched_free(w->sched);
+    w->sched = NULL;
+}
+
+/* Messages of the control thread; each is freed where it is delivered. */
+struct order {
+    struct shard_message message;
+    enum session_end end;
+};
+
+static void deliver_drain(struct shard_message *m, struct shard *shard)
+{
+    shard_drain(shard);
+    free(container_of(m, struct order, message));
+}
+
+static void deliver_end(struct shard_message *m, struct shard *shard)
+{
+    struct order *order = container_of(m, struct order, message);
+    shard_end_sessions(shard, order->end);
+    free(order);
+}
+
+static int post(struct worker *w, void (*deliver)(struct shard_message *, struct shard *),
+                enum session_end end)
+{
+    struct order *order = malloc(sizeof(*order));
+    if (order == NULL)
+        return -ENOMEM;
+    *order = (struct order){.message.deliver = deliver, .end = end};
+    shard_post(&w->shard, &order->message);
+    return 0;
+}
+
+int worker_drain(struct worker *w)
+{
+    return post(w, deliver_drain, END_NONE);
+}
+
+int worker_end_sessions(struct worker *w, enum session_end end)
+{
+    return post(w, deliver_end, end);
+}

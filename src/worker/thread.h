@@ -1,0 +1,40 @@
+/* Worker threads: a scheduler and a shard each, proxying until they are told to end. */
+#ifndef WEFT_WORKER_THREAD_H
+#define WEFT_WORKER_THREAD_H
+
+#include <pthread.h>
+
+#include "base/attr.h"
+#include "proxy/proxy.h"
+#include "proxy/shard.h"
+#include "worker/sockets.h"
+
+struct worker {
+    unsigned number;
+    pthread_t thread;
+    struct sched *sched;
+    struct shard shard;
+    struct proxy *proxy;             /* not owned */
+    struct sockets *sockets;         /* not owned: each worker takes its own out of it */
+    int cpu;                         /* to be pinned to; -1: none */
+    void (*ended)(struct worker *w); /* called on the worker's thread as its last act */
+    void *arg;                       /* of `ended` */
+};
+
+/** Start a worker whose fields up to `shard` are to be filled and the others are. Returns 0 or
+ * -errno. */
+int worker_start(struct worker *w, struct pool *sessions, unsigned workers) WEFT_MUSTCHECK;
+
+/** Wait for the thread to end. */
+void worker_join(struct worker *w);
+
+/** Free what it holds, once all workers have been joined. */
+void worker_destroy(struct worker *w);
+
+/** Have the worker stop accepting and end with its last session. Thread: any. */
+int worker_drain(struct worker *w) WEFT_MUSTCHECK;
+
+/** Have the worker end its live sessions. Thread: any. */
+int worker_end_sessions(struct worker *w, enum session_end end) WEFT_MUSTCHECK;
+
+#endif
