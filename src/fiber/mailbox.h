@@ -1,8 +1,8 @@
 /*
  * Mailboxes: how threads talk. Any thread posts, the owner's fiber receives.
  *
- * An intrusive multi-producer single-consumer queue and an ev_async: a post is one atomic
- * exchange, and wakes the owner's loop only when the mailbox was empty.
+ * An intrusive multi-producer single-consumer queue and an ev_async: a post is one
+ * compare-and-exchange, and wakes the owner's loop only when the owner had taken all before it.
  */
 #ifndef WEFT_FIBER_MAILBOX_H
 #define WEFT_FIBER_MAILBOX_H
@@ -19,13 +19,14 @@ struct mail {
 
 struct mailbox; /* opaque */
 
-/** Make a mailbox whose receivers are fibers of `s`. Returns NULL without memory. */
+/** Make a mailbox whose receivers are fibers of `s`. Returns NULL without memory. Thread: the
+ * scheduler's own, or any before it runs; so for mailbox_free(). */
 struct mailbox *mailbox_new(struct sched *s) WEFT_MUSTCHECK;
 
 /** Free it; nobody may post any more. What was not received is the caller's loss. NULL is fine. */
 void mailbox_free(struct mailbox *m);
 
-/** Append a message. Owns: the receiver, from here on. Thread: any. */
+/** Append a message. Never waits. Owns: the receiver, from here on. Thread: any. */
 void mailbox_post(struct mailbox *m, struct mail *mail);
 
 /**
