@@ -152,6 +152,12 @@ static const char *parse_host(struct slice host, uint16_t port, struct addr_spec
     return NULL;
 }
 
+static bool bare_v6(const char *text)
+{
+    return strchr(text, ':') != strrchr(text, ':') &&
+           text[strspn(text, "0123456789abcdefABCDEF:.")] == '\0';
+}
+
 /* [V6]:PORT, HOST:PORT, :PORT */
 static const char *parse_inet(const char *text, struct addr_spec *ret)
 {
@@ -161,10 +167,10 @@ static const char *parse_inet(const char *text, struct addr_spec *ret)
         return why_form;
     struct slice host = {text + bracket, (size_t)(end - text) - bracket};
     end += bracket;
-    if (*end != ':')
+    if (*end != ':' || (!bracket && bare_v6(text)))
         return why_brackets;
-    if (!bracket && strchr(end + 1, ':') != NULL)
-        return why_brackets;
+    if (strchr(end + 1, ':') != NULL)
+        return why_form;
     ret->port = (uint16_t)parse_number(end + 1, UINT16_MAX);
     if (ret->port == 0)
         return why_port;

@@ -21,6 +21,13 @@
 #define UNIT_WORK(n) (n)
 #endif
 
+/* As ck_assert(), which costs a system call and an allocation each time: for inner loops. */
+#define unit_assert(condition)                                                                     \
+    do {                                                                                           \
+        if (!(condition))                                                                          \
+            ck_abort_msg("%s", #condition);                                                        \
+    } while (0)
+
 #define UNIT_TIMEOUT 120 /* [s] for one test; what hangs must not hang for ever */
 
 /*
