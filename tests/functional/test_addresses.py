@@ -22,6 +22,13 @@ def skip_without_ipv6(*kinds):
         pytest.skip("no IPv6 here")
 
 
+def read_word(client):
+    """What the server says; then close, which ends the connection."""
+    word = net.read_all(client).decode()
+    client.close()
+    return word
+
+
 def exchange(client):
     """Echo a megabyte and close in order."""
     received = Background(receive_stream, client, Stream(4))
@@ -70,7 +77,7 @@ def test_server_by_name(weft, backend):
     server = backend(greeter("by name"))
     port = net.parse(server.address)[1][1]
     daemon = weft.proxy(f"localhost:{port}")
-    assert net.read_all(daemon.connect()) == b"by name"
+    assert read_word(daemon.connect()) == "by name"
     assert daemon.record()["server"] == f"localhost:{port}"
 
 
@@ -93,7 +100,7 @@ def test_several_listeners_and_pools(weft, backend, address):
     }
     daemon = weft(config)
     for name, bind in zip(("one", "two"), daemon.binds()):
-        assert net.read_all(daemon.connect(bind)).decode() == name
+        assert read_word(daemon.connect(bind)) == name
     assert {(r["listener"], r["pool"]) for r in daemon.records(2)} == {
         ("one", "one-pool"),
         ("two", "two-pool"),
@@ -128,7 +135,7 @@ def test_unix_socket_of_another_process_is_left_alone(weft, backend, address):
     theirs = backend(greeter("theirs"), address=where)
     second = weft.proxy(theirs.address, bind=where, ready=False)
     second.expect_refused(path_of(where))
-    assert net.read_all(net.open_client(where)) == b"theirs"
+    assert read_word(net.open_client(where)) == "theirs"
 
 
 def test_what_is_no_socket_is_left_alone(weft, backend, address):
@@ -188,9 +195,7 @@ def test_start_after_start(weft, backend, address):
     for _ in range(3):
         daemon = weft.proxy(server.address, bind=where)
         for _ in range(10):
-            client = daemon.connect()
-            assert net.read_all(client) == b"hi"
-            client.close()
+            assert read_word(daemon.connect()) == "hi"
         daemon.stop()
 
 

@@ -1,6 +1,5 @@
 """The configuration file: every fault at its place, and what a good one means."""
 
-import os
 import re
 
 import pytest
@@ -22,8 +21,8 @@ pools:
 """
 
 # In the cases below:
-#   ^ in front of a token: a fault is reported there, at that line and column;
-#   the words must be in the message of the fault, in any case of letters.
+#   ^ in front of a token: one fault is reported there, at that line and column;
+#   the words must be in each fault's message, in any case of letters.
 # WEB and APP are the lines that a case needs beside the one it is about.
 WEB = "listeners:\n  web: {bind: ':8080', pool: app}\n"
 APP = "pools:\n  app: {servers: ['127.0.0.1:9000']}\n"
@@ -76,15 +75,16 @@ FAULTS = {
     "duplicate pool": (f"{WEB}{APP}  ^app: {{servers: ['127.0.0.1:1']}}\n", ["duplicate", "app"]),
     "duplicate setting": (listener("idle_timeout: 1s\n    ^idle_timeout: 2s"), ["duplicate", "idle_timeout"]),
     "duplicate server setting": (servers("[{address: '127.0.0.1:1', weight: 1, ^weight: 2}]"), ["duplicate", "weight"]),
-    "duplicate server name": (servers("[{name: a, address: '127.0.0.1:1'}, {^name: ^a, address: '127.0.0.1:2'}]"), ["a"]),
+    "duplicate server name": (servers("[{name: a, address: '127.0.0.1:1'}, {name: ^a, address: '127.0.0.1:2'}]"), ["a"]),
     # durations
     "duration without unit": (listener("idle_timeout: ^10"), ["unit"]),
     "duration with a wrong unit": (listener("idle_timeout: ^10parsecs"), ["unit"]),
-    "duration with a size's unit": (listener("idle_timeout: ^10KiB"), ["duration"]),
+    "duration with a size's unit": (listener("idle_timeout: ^10KiB"), ["unit", "ms"]),
     "duration in letters": (listener("half_close_timeout: ^soon"), ["duration"]),
-    "duration negative": (listener("idle_timeout: ^-1s"), ["duration"]),
+    "duration negative": (listener("idle_timeout: ^-1s"), ["out of range", "1ms"]),
     "duration empty": (listener("idle_timeout: ^''"), ["duration"]),
-    "duration too long": (listener("idle_timeout: ^99999999999999999999h"), ["idle_timeout"]),
+    "duration too long": (listener("idle_timeout: ^721h"), ["out of range", "720h"]),
+    "duration that overflows": (listener("idle_timeout: ^99999999999999999999h"), ["idle_timeout"]),
     "duration as a list": (listener("idle_timeout: ^[1s]"), ["duration"]),
     "duration as a mapping": (listener("idle_timeout: ^{a: 1s}"), ["duration"]),
     "drain_timeout without unit": (process("drain_timeout: ^30"), ["unit"]),
@@ -112,6 +112,10 @@ FAULTS = {
     "fastopen negative": (listener("fastopen: ^-1"), ["fastopen"]),
     "keepalive count zero": (listener("keepalive: {count: ^0}"), ["count"]),
     "number overflows": (listener("max_connections: ^99999999999999999999"), ["max_connections"]),
+    # what YAML can do and weft does not want
+    "merge key": (pool("^<<: {retries: 1}"), []),
+    "tag": (pool("retries: ^!!int 1"), ["tag"]),
+    "unknown alias": (pool("retries: ^*nothing"), ["nothing"]),
     # switches and words
     "switch": (process("pin: ^maybe"), ["pin"]),
     "nodelay": (listener("nodelay: ^3"), ["nodelay"]),
@@ -132,7 +136,7 @@ FAULTS = {
     "address empty": (servers("[^'']"), []),
     "address unix empty": (servers("[^'unix:']"), []),
     "address unix relative": (servers("[^'unix:relative']"), []),
-    "address unix too long": (servers(f"[^'unix:/{'x' * 120}']"), ["long"]),
+    "address unix too long": (servers(f"[^'unix:/{'x' * 120}']"), ["107"]),
     "address abstract empty": (servers("[^'unix:@']"), []),
     "address in a mapping": (servers("[{address: ^'127.0.0.1'}]"), ["port"]),
     "address of no such host": (servers("[^'no-such-host.invalid:80']"), ["no-such-host.invalid"]),
@@ -155,7 +159,7 @@ FAULTS = {
     "file is a list": ("^- a\n", []),
     "file is a word": ("^word\n", []),
     "listeners is a list": (f"listeners: ^[a]\n{APP}", ["listeners"]),
-    "pools is a word": (f"{WEB}pools: ^app\n", ["pools"]),
+    "pools is a word": (f"listeners:\n  web: {{bind: ':1', pool: ^app}}\npools: ^app\n", ["pool"]),
     "listener is a word": (f"listeners:\n  web: ^app\n{APP}", []),
     "log is a word": (f"log: ^stderr\n{WEB}{APP}", ["log"]),
     "weft is a list": (f"weft: ^[1]\n{WEB}{APP}", ["weft"]),
@@ -200,6 +204,7 @@ FAULTS = {
     "not built: systemd sockets": (bind("^'systemd:web'"), ["not", "systemd"]),
 }  # fmt: skip
 
+OFF = ("off", False, 0)
 FAULT = re.compile(r"^(?P<file>.+?):(?P<line>\d+):(?P<column>\d+): error: (?P<what>.+)$")
 
 
@@ -241,11 +246,10 @@ def test_fault(check, name):
     code, faults, output = check(text)
     assert code == 1, f"taken as good:\n{text}"
     assert output == ""
-    assert len(faults) == 1, faults
-    line, column, what = faults[0]
-    assert (line, column) in places, f"{what!r} at {(line, column)} instead of {places} in\n{text}"
-    for word in words:
-        assert word.lower() in what.lower()
+    assert [(line, column) for line, column, _ in faults] == places, f"{faults} in\n{text}"
+    for _, _, what in faults:
+        for word in words:
+            assert word.lower() in what.lower()
 
 
 def test_every_fault_of_a_file_is_reported(check):
@@ -281,7 +285,6 @@ pools:
         ("a: b: c\n", 1),
         ("listeners:\n\tweb: {}\n", 2),
         ("listeners: 'unclosed\n", None),
-        ("a: &x b\nc: *y\n", 2),
         (b"listeners: \xff\xfe\n", 1),
         (b"listeners: \x00\n", 1),
         (b"listeners: \x07\n", 1),
@@ -320,16 +323,19 @@ def test_many_faults(check):
     assert len(faults) == 1000
 
 
-def test_aliases_and_merge_of_good_values(check):
-    """YAML's anchors are fine where the value is."""
-    code, faults, _ = check(f"{WEB}pools:\n  app: {{servers: [&s '127.0.0.1:9000', *s]}}\n")
-    assert (code, faults) == (0, []) or code == 1 and faults
+def test_aliases(check):
+    """A fault behind an alias is found where the value stands."""
+    text = f"{WEB}pools:\n  app: {{connect_timeout: &t 3s, servers: ['127.0.0.1:1']}}\n"
+    assert check(text + "  two: {connect_timeout: *t, servers: ['127.0.0.1:1']}\n")[:2] == (0, [])
+    code, faults, _ = check(text + "  two: {retries: *t, servers: ['127.0.0.1:1']}\n")
+    assert code == 1
+    assert len(faults) == 1
 
 
 # --- good files ---------------------------------------------------------------------------------
 
 ACCEPTED = {
-    "durations": listener("idle_timeout: 250us\n    half_close_timeout: 1h\n    defer_accept: 500ms"),
+    "durations": listener("idle_timeout: 250ms\n    half_close_timeout: 1.5h\n    defer_accept: 1s"),
     "durations off": listener("idle_timeout: off\n    half_close_timeout: 0\n    defer_accept: off"),
     "sizes": listener("receive_buffer: 16KiB\n    send_buffer: 1MiB"),
     "sizes auto": listener("receive_buffer: auto\n    send_buffer: auto"),
@@ -399,14 +405,14 @@ def test_dump_fills_in_every_default(check):
     assert web["pool"] == "app"
     assert web["bind"] in ("127.0.0.1:8080", ["127.0.0.1:8080"])
     assert (web["idle_timeout"], web["half_close_timeout"]) == ("10m", "30s")
-    assert web["max_connections"] == 0
+    assert web["max_connections"] in OFF
     assert web["nodelay"] is True
     assert web["keepalive"] == {"idle": "60s", "interval": "10s", "count": 3} or web[
         "keepalive"
     ] == {"idle": "1m", "interval": "10s", "count": 3}
     assert web["backlog"] == 4096
-    assert web["defer_accept"] in (False, "off", 0)
-    assert web["fastopen"] == 0
+    assert web["defer_accept"] in OFF
+    assert web["fastopen"] in OFF
     assert (web["receive_buffer"], web["send_buffer"]) == ("auto", "auto")
     assert app["balance"] == "round_robin"
     assert app["connect_timeout"] == "5s"
@@ -464,14 +470,13 @@ def test_directory_for_a_file(tmp_path):
     assert str(tmp_path) in done.stderr
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
-def test_unreadable_file(tmp_path):
+def test_file_that_cannot_be_opened(tmp_path):
     path = tmp_path / "weft.yaml"
-    path.write_text(GOOD, encoding="utf-8")
-    path.chmod(0)
+    path.symlink_to(path)
     done = run("-t", "-c", path)
     assert done.returncode == 1
-    assert str(path) in done.stderr
+    assert f"{path}" in done.stderr
+    assert "Too many levels of symbolic links" in done.stderr
 
 
 def test_file_from_a_pipe(tmp_path):
@@ -557,8 +562,8 @@ def test_quick_mode_long_options(weft, backend):
 @pytest.mark.parametrize(
     "arguments, words",
     [
-        (["-l", "nonsense", "-b", "127.0.0.1:80"], ["--listen", "port"]),
-        (["-l", ":8080", "-b", "127.0.0.1"], ["--backend", "port"]),
+        (["-l", "nonsense", "-b", "127.0.0.1:80"], ["--listen", "HOST:PORT"]),
+        (["-l", ":8080", "-b", "127.0.0.1"], ["--backend", "HOST:PORT"]),
         (["-l", ":8080", "-b", "127.0.0.1:99999"], ["--backend", "port"]),
     ],
 )

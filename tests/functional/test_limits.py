@@ -6,7 +6,7 @@ import select
 import pytest
 
 import net
-from backends import Background, echo
+from backends import echo
 from waiting import until
 
 
@@ -123,7 +123,9 @@ def limit_to_what_is_open(daemon, more=0):
 def test_out_of_descriptors(weft, backend, more, workers):
     """`more` descriptors are left: odd numbers let an accept succeed whose connect then can't."""
     server = backend(echo)
-    daemon = weft.proxy(server.address, process={"workers": workers})
+    daemon = weft.proxy(
+        server.address, process={"workers": workers}, pool={"connect_timeout": "60s"}
+    )
     live = [daemon.connect() for _ in range(10)]
     for s in live:
         greet(s)
@@ -137,25 +139,16 @@ def test_out_of_descriptors(weft, backend, more, workers):
             greet(s)
         net.expect_silence(late[-1], 0.1)
     assert daemon.cpu_seconds() - before < 0.8, "it spins instead of pausing"
-    assert len(said_out_of_descriptors(daemon)) <= workers
+    assert len(said_out_of_descriptors(daemon)) == 1
 
     daemon.set_descriptor_limit(hard)
-    assert sum(Background(survives, s).result() for s in late) >= len(late) - 2 * workers
-    for s in live:
+    for s in late + live:
         greet(s)
-
-
-def survives(s):
-    """Whether a connection is served; not being served must be an end, not a hang."""
-    try:
-        greet(s)
-        return True
-    except (ConnectionResetError, BrokenPipeError, AssertionError):
-        return False
+    until(lambda: "accepting again" in daemon.log(), "it says that it goes on")
 
 
 def said_out_of_descriptors(daemon):
-    return [l for l in daemon.log().lower().splitlines() if "descriptor" in l and "accept" in l]
+    return [line for line in daemon.log().splitlines() if "accepting is paused" in line]
 
 
 def test_accepting_resumes_when_connections_end(weft, backend):
@@ -178,7 +171,7 @@ def test_low_limit_at_the_start(weft, backend):
     """It says what binds, keeps below it, and serves everyone in turn."""
     server = backend(echo)
     daemon = weft.proxy(server.address, limit=64)
-    assert "descriptor" in daemon.log().lower() or "RLIMIT_NOFILE" in daemon.log()
+    assert "descriptor limit of 64" in daemon.log()
     clients = [daemon.connect() for _ in range(100)]
     for s in clients:
         greet(s)

@@ -118,7 +118,7 @@ def test_record_is_written_at_the_end(weft, backend):
 
 def test_key_without_a_value_is_left_out(weft, backend):
     daemon = weft.proxy(backend(kind=Refusing).address, pool={"retries": 0})
-    net.expect_end(daemon.connect())
+    daemon.expect_turned_away()
     record = daemon.record()
     assert record["end"] == "connect_failed"
     for key in ("sni", "queue_duration", "upstream_source"):
@@ -193,13 +193,13 @@ def test_end(weft, backend, end):
 
 def test_end_connect_failed(weft, backend):
     daemon = weft.proxy(backend(kind=Refusing).address)
-    net.expect_end(daemon.connect())
+    daemon.expect_turned_away()
     assert daemon.record()["end"] == "connect_failed"
 
 
 def test_end_connect_timeout(weft, backend):
     daemon = weft.proxy(backend(kind=Silent).address, pool={"connect_timeout": "300ms", "retries": 0})
-    net.expect_end(daemon.connect())
+    daemon.expect_turned_away()
     record = daemon.record()
     assert record["end"] == "connect_timeout"
     assert record["duration"] >= 0.29
