@@ -22,7 +22,9 @@
 #include "base/attr.h"
 #include "base/pool.h"
 
-#define RING_NODE_SIZE    16384 /* [bytes] a node with its header: a size class of the allocator */
+#ifndef RING_NODE_SIZE       /* a test makes it tiny */
+#define RING_NODE_SIZE 16384 /* [bytes] a node with its header: a size class of the allocator */
+#endif
 #define RING_NODE_PAYLOAD (RING_NODE_SIZE - 64) /* [bytes] the header leaves whole cache lines */
 #define RING_IOV_MAX      16                    /* nodes in one readv or writev: about 256 KiB */
 

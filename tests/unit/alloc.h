@@ -1,6 +1,6 @@
 /*
  * An allocator that counts and that can be told to fail, for a program linked with
- * UNIT_ALLOC_LDFLAGS. To be included once.
+ * COUNTED_ALLOC. To be included once.
  */
 #ifndef WEFT_UNIT_ALLOC_H
 #define WEFT_UNIT_ALLOC_H
