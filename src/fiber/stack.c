@@ -55,6 +55,7 @@ struct stack_arena {
     size_t slab_count;
     enum stack_guard guard; /* what was asked for */
     bool canaries;          /* some slab has no better guard */
+    bool one_by_one;        /* the kernel takes advice on one range in a call only */
     struct iovec iov[SLAB_STACKS];
 };
 
@@ -77,11 +78,18 @@ size_t stack_usable(void)
     return STACK_SIZE - guard_size();
 }
 
-/* One call for all ranges where the kernel lets a process advise itself so, else one for each. */
-static bool advise(const struct iovec *iov, size_t n, int advice)
+/* Advise the first `n` ranges of `iov`, equally long: in one call where the kernel lets a process
+ * advise itself so, else one by one. */
+static bool advise(struct stack_arena *a, size_t n, int advice)
 {
-    if (syscall(SYS_process_madvise, PIDFD_SELF, iov, n, advice, 0) >= 0)
-        return true;
+    const struct iovec *iov = a->iov;
+
+    if (!a->one_by_one) {
+        long done = syscall(SYS_process_madvise, PIDFD_SELF, iov, n, advice, 0);
+        if (done == (long)(n * iov[0].iov_len))
+            return true;
+        a->one_by_one = true;
+    }
     for (size_t i = 0; i < n; i++) {
         if (madvise(iov[i].iov_base, iov[i].iov_len, advice) != 0)
             return false;
@@ -93,7 +101,7 @@ static bool guard_by_madvise(struct stack_arena *a, char *base)
 {
     for (size_t i = 0; i < SLAB_STACKS; i++)
         a->iov[i] = (struct iovec){.iov_base = base + i * STACK_SIZE, .iov_len = guard_size()};
-    return advise(a->iov, SLAB_STACKS, MADV_GUARD_INSTALL);
+    return advise(a, SLAB_STACKS, MADV_GUARD_INSTALL);
 }
 
 static bool guard_by_mprotect(char *base)
@@ -270,7 +278,7 @@ int64_t stack_trim(struct stack_arena *a)
     for (size_t i = 0; i < n; i++)
         a->iov[i] = (struct iovec){.iov_base = a->free[a->cold + i], .iov_len = stack_usable()};
     if (n > 0)
-        (void)advise(a->iov, n, MADV_DONTNEED);
+        (void)advise(a, n, MADV_DONTNEED);
     a->cold += n;
     if (a->cold < a->low)
         return TRIM_NEXT_PART;

@@ -139,7 +139,7 @@ static void *echo(void *arg)
 
 static void there_and_back_main(void *arg)
 {
-    struct letter letter = {0};
+    struct letter letter = {.number = 0};
     pthread_t thread;
 
     (void)arg;
