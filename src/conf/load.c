@@ -371,7 +371,7 @@ static void unknown_pool(struct loader *l, const struct reference *r)
     struct fault_shown shown = fault_show(r->node->text);
     if (near.best != NULL)
         fault_add(faults_of(l), &r->node->mark, "%s: unknown pool '%s': did you mean '%s'?",
-                  r->key->name, shown.text, near.best);
+                  r->key->name, shown.text, fault_show(near.best).text);
     else
         fault_add(faults_of(l), &r->node->mark, "%s: unknown pool '%s'", r->key->name, shown.text);
 }

@@ -214,6 +214,9 @@ static const struct wrong listeners[] = {
      F("4:3", "duplicate listener 'a', first at F:2:3")},
     {"listeners: {a: {bind: ':1', pool: wbe}}\npools: {web: {servers: ['[::1]:2']}}\n",
      F("1:35", "pool: unknown pool 'wbe': did you mean 'web'?")},
+    {"listeners: {a: {bind: ':1', pool: wweb}}\npools: {\"w\\tweb\": {servers: ['[::1]:2']}}\n",
+     F("1:35", "pool: unknown pool 'wweb': did you mean 'w?web'?")
+         F("2:9", "'w?web' has characters that can't be shown")},
     {"listeners: {a: {bind: ':1', pool: other}}\npools: {web: {servers: ['[::1]:2']}}\n",
      F("1:35", "pool: unknown pool 'other'")},
     {"listeners: {a: {bind: ':1', pool: p}}\n", F("1:35", "pool: unknown pool 'p'")},
