@@ -2,6 +2,7 @@
 
 import resource
 import select
+import socket
 
 import pytest
 
@@ -104,7 +105,7 @@ def test_waiting_clients_data_and_fin_are_kept(weft, backend):
     greet(first)
     second = daemon.connect()
     second.sendall(b"patience")
-    second.shutdown(1)
+    second.shutdown(socket.SHUT_WR)
     net.expect_silence(second, 0.5)
     first.close()
     assert net.read_all(second) == b"patience"

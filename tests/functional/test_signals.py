@@ -1,13 +1,14 @@
 """TERM and QUIT let connections finish, INT does not; the exit code is 0."""
 
 import signal
+import socket
 import time
 
 import pytest
 
 import net
 import procfs
-from backends import Silent, echo
+from backends import Background, EchoLoop, Silent, echo, greeter
 from waiting import Stopwatch, until
 
 GRACEFUL = [signal.SIGTERM, signal.SIGQUIT]
@@ -59,7 +60,7 @@ def test_graceful_stop_lets_connections_finish(busy, number, workers):
         chat(client, server)
         time.sleep(0.05)
     assert daemon.running()
-    client.shutdown(1)
+    client.shutdown(socket.SHUT_WR)
     net.expect_fin(server)
     server.close()
     net.expect_fin(client)
@@ -78,7 +79,7 @@ def test_drain_timeout_ends_what_is_left(busy, number):
     assert 0.9 <= watch.seconds < 6
     net.expect_end(server)
     assert daemon.wait() == 0
-    assert daemon.record()["end"] in ("drained", "shutdown")
+    assert daemon.record()["end"] == "drained"
 
 
 def test_drain_timeout_ends_connections_that_never_pause(busy):
@@ -130,22 +131,91 @@ def test_stop_during_a_connect(weft, backend):
     assert daemon.wait() == 0
 
 
-def test_stop_under_fire(weft, backend):
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("workers", [1, 2])
+def test_stop_under_fire(weft, backend, number, workers):
     """Connections that come and go while it stops end in some way, and it ends too."""
-    server = backend(echo)
-    daemon = weft.proxy(server.address, process={"workers": 2, "drain_timeout": "2s"})
-    for turn in range(200):
-        if turn == 100:
-            daemon.signal(signal.SIGTERM)
-        try:
-            client = daemon.connect()
-            client.sendall(b"hello")
-            client.shutdown(1)
-            assert net.read_all(client) in (b"hello", b"")
-            client.close()
-        except OSError:
-            assert turn >= 100
+    server = backend(kind=EchoLoop)
+    process = {"workers": workers, "drain_timeout": "2s"}
+    daemon = weft.proxy(server.address, process=process)
+    shooters = [Background(shoot, daemon) for _ in range(8)]
+    until(lambda: server.accepted > 100, "it is busy")
+    watch = Stopwatch()
+    daemon.signal(number)
     assert daemon.wait() == 0
+    assert watch.seconds < 10
+    for shooter in shooters:
+        shooter.result()
+
+
+def shoot(daemon):
+    """Connect and exchange a few bytes, until nobody is there any more."""
+    turn = 0
+    while True:
+        turn += 1
+        try:
+            with net.open_client(daemon.address) as client:
+                client.sendall(b"hello")
+                if turn % 4:
+                    client.shutdown(socket.SHUT_WR)
+                assert client.recv(5) in (b"hello", b"")
+        except ConnectionRefusedError:
+            return
+        except OSError:
+            continue
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_stop_with_a_full_backlog(weft, backend, number):
+    """Clients that wait for a place are told when there will be none."""
+    server = backend()
+    daemon = weft.proxy(
+        server.address, listener={"max_connections": 1}, process={"drain_timeout": "500ms"}
+    )
+    clients = [daemon.connect() for _ in range(20)]
+    server.accept()
+    daemon.signal(number)
+    for client in clients:
+        net.expect_end(client)
+    assert daemon.wait() == 0
+
+
+@pytest.fixture
+def backlog(weft, backend):
+    """Factory: a daemon that got `number` while connections waited in its backlog."""
+
+    def make(server, number, workers):
+        process = {"workers": workers, "drain_timeout": "1s"}
+        daemon = weft.proxy(server.address, process=process)
+        daemon.signal(signal.SIGSTOP)
+        clients = [daemon.connect() for _ in range(20)]
+        daemon.signal(number)
+        daemon.signal(signal.SIGCONT)
+        return daemon, clients
+
+    return make
+
+
+@pytest.mark.parametrize("number", GRACEFUL)
+@pytest.mark.parametrize("workers", [1, 2])
+def test_graceful_stop_serves_the_backlog(backend, backlog, number, workers):
+    """As far as those clients know they have a connection already."""
+    daemon, clients = backlog(backend(greeter("served")), number, workers)
+    for client in clients:
+        assert net.read_all(client) == b"served"
+        client.close()
+    assert daemon.wait() == 0
+
+
+@pytest.mark.parametrize("number", [*GRACEFUL, signal.SIGINT])
+@pytest.mark.parametrize("workers", [1, 2])
+def test_backlog_outlives_no_stop(backend, backlog, number, workers):
+    daemon, clients = backlog(backend(), number, workers)
+    watch = Stopwatch()
+    for client in clients:
+        net.expect_end(client)
+    assert daemon.wait() == 0
+    assert watch.seconds < 5
 
 
 def test_sigpipe_is_ignored(busy):
