@@ -9,7 +9,6 @@
 #include "conf/fault.h"
 #include "conf/field.h"
 #include "conf/holder.h"
-#include "conf/schema.h"
 #include "conf/utf8.h"
 
 #define WORKERS_MAX 256 /* as the key table has it */
@@ -87,6 +86,15 @@ char *draft_copy(struct draft *d, const char *text)
     if (copy == NULL)
         fault_no_memory(d->faults);
     return copy;
+}
+
+void draft_element(struct draft *d, const struct schema_group *g, const char *name,
+                   const struct conf_mark *mark, void *into)
+{
+    char *copy = draft_copy(d, name);
+    memcpy((char *)into + g->name, &copy, sizeof(copy));
+    memcpy((char *)into + g->mark, mark, sizeof(*mark));
+    field_defaults(g, into);
 }
 
 static void duplicate(struct draft *d, const char *what, const char *text,

@@ -9,6 +9,7 @@
 #include "conf/arena.h"
 #include "conf/conf.h"
 #include "conf/names.h"
+#include "conf/schema.h"
 
 struct draft {
     struct conf *conf;          /* owned until draft_finish(); defaults filled in */
@@ -31,6 +32,10 @@ int draft_finish(struct draft *d, const struct conf **ret,
 /** Memory that lives as long as the configuration. Returns NULL with the lack of it noted. */
 void *draft_alloc(struct draft *d, size_t n) WEFT_MUSTCHECK;
 char *draft_copy(struct draft *d, const char *text) WEFT_MUSTCHECK;
+
+/** Begin a listener or a pool, whose place `into` is: its name, its mark and its defaults. */
+void draft_element(struct draft *d, const struct schema_group *g, const char *name,
+                   const struct conf_mark *mark, void *into);
 
 /**
  * Enter the name of a `what` into an index.

@@ -49,15 +49,11 @@ static const struct kind {
                      .too_fine = "is not a whole number of bytes"},
 };
 
-/* `off` for a zero may be spelt in every way that YAML spells it, and be a bare 0. */
 static bool is_zero_word(const struct schema_key *key, const char *text)
 {
-    bool truth;
     if (key->zero == NULL)
         return false;
-    if (strcmp(key->zero, "off") != 0)
-        return strcmp(text, key->zero) == 0;
-    return strcmp(text, "0") == 0 || (value_bool(text, &truth) == VALUE_OK && !truth);
+    return strcmp(key->zero, "off") == 0 ? value_is_off(text) : strcmp(text, key->zero) == 0;
 }
 
 static int complain(const struct assignment *a, enum value_verdict verdict)
@@ -153,11 +149,10 @@ static void write_bool(const struct schema_key *key, const void *at, struct text
     text_add_string(out, *(const bool *)at ? "true" : "false");
 }
 
-/* The word of the table that `text` is; `off` in any spelling of YAML's. */
+/* The word of the table that `text` is; `off` in any spelling. */
 static const struct schema_word *find_word(const struct schema_word *words, const char *text)
 {
-    bool truth;
-    if (value_bool(text, &truth) == VALUE_OK && !truth)
+    if (value_is_off(text))
         text = "off";
     for (const struct schema_word *w = words; w->name != NULL; w++)
         if (strcmp(w->name, text) == 0)

@@ -23,7 +23,11 @@ struct loader {
     struct draft draft;
     struct names pools;           /* name -> struct conf_pool */
     struct reference *references; /* in the draft's arena */
+    size_t comparisons;           /* of pool names, to suggest one */
 };
+
+/* Very many unknown pools times very many known ones would take minutes: the rest get no hint. */
+#define COMPARISONS_MAX 2000000
 
 static void load_group(struct loader *l, const struct schema_group *g, const struct tree_node *map,
                        void *into);
@@ -98,16 +102,16 @@ static void require_keys(struct loader *l, const struct schema_group *g,
 
 /* --- values by type ---------------------------------------------------------------------- */
 
-static void set_scalar(struct loader *l, const struct schema_key *key, const struct tree_node *node,
-                       void *into)
+static void set_scalar(struct loader *l, const struct schema_key *key, const char *text,
+                       const struct conf_mark *mark, void *into)
 {
     struct text why;
     text_init(&why);
-    int rc = field_set(key, node->text, into, l->draft.arena, &why);
+    int rc = field_set(key, text, into, l->draft.arena, &why);
     if (rc == -ENOMEM || why.failed)
         fault_no_memory(faults_of(l));
     else if (rc < 0)
-        fault_add(faults_of(l), &node->mark, "%s: %s", key->name, why.data);
+        fault_add(faults_of(l), mark, "%s: %s", key->name, why.data);
     text_free(&why);
 }
 
@@ -115,7 +119,7 @@ static void load_scalar(struct loader *l, const struct schema_key *key,
                         const struct tree_node *node, void *into)
 {
     if (expect(l, key, node, TREE_SCALAR))
-        set_scalar(l, key, node, into);
+        set_scalar(l, key, node->text, &node->mark, into);
 }
 
 static void load_address(struct loader *l, const struct schema_key *key,
@@ -228,12 +232,9 @@ static void check_name(struct loader *l, const struct tree_item *item)
 
 /* Load one listener or pool into its place. */
 static void load_element(struct loader *l, const struct schema_group *g,
-                         const struct tree_item *item, char *into)
+                         const struct tree_item *item, void *into)
 {
-    char *name = draft_copy(&l->draft, item->key);
-    memcpy(into + g->name, &name, sizeof(name));
-    memcpy(into + g->mark, &item->mark, sizeof(item->mark));
-    field_defaults(g, into);
+    draft_element(&l->draft, g, item->key, &item->mark, into);
     if (item->value->kind != TREE_MAP && !tree_is_null(item->value)) {
         if (item->value->kind != TREE_BROKEN)
             fault_add(faults_of(l), &item->value->mark, "%s '%s' must be a mapping, not %s",
@@ -269,12 +270,9 @@ static void load_named(struct loader *l, const struct schema_key *key, const str
 static bool load_off(struct loader *l, const struct schema_group *g, const struct tree_node *node,
                      void *into)
 {
-    bool truth = true;
-    if (g->off == NULL || node->kind != TREE_SCALAR)
+    if (g->off == NULL || node->kind != TREE_SCALAR || !value_is_off(node->text))
         return false;
-    if (strcmp(node->text, "0") != 0 && (value_bool(node->text, &truth) != VALUE_OK || truth))
-        return false;
-    set_scalar(l, schema_find(g, g->off), node, into);
+    set_scalar(l, schema_find(g, g->off), "off", &node->mark, into);
     return true;
 }
 
@@ -365,9 +363,11 @@ static void unknown_pool(struct loader *l, const struct reference *r)
 {
     struct nearest near;
     nearest_init(&near, r->node->text);
-    for (size_t i = 0; i < l->draft.conf->pool_count; i++)
+    for (size_t i = 0; i < l->draft.conf->pool_count && l->comparisons < COMPARISONS_MAX; i++) {
         if (l->draft.conf->pools[i].name != NULL)
             nearest_try(&near, l->draft.conf->pools[i].name);
+        l->comparisons++;
+    }
     struct fault_shown shown = fault_show(r->node->text);
     if (near.best != NULL)
         fault_add(faults_of(l), &r->node->mark, "%s: unknown pool '%s': did you mean '%s'?",

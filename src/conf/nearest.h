@@ -11,7 +11,6 @@ struct nearest {
     const char *word;
     const char *best; /* NULL: none is near enough */
     unsigned distance;
-    unsigned tries; /* bounded: a file may have very many wrong words and right ones */
 };
 
 void nearest_init(struct nearest *n, const char *word);

@@ -18,13 +18,10 @@ static const struct schema_group *group_of(const char *key)
 static void *element_new(struct draft *d, const struct schema_group *g,
                          const struct conf_mark *mark, size_t *count)
 {
-    char *element = draft_alloc(d, g->size);
-    char *name = draft_copy(d, "quick");
-    if (element == NULL || name == NULL)
+    void *element = draft_alloc(d, g->size);
+    if (element == NULL)
         return NULL;
-    field_defaults(g, element);
-    *(char **)(element + g->name) = name;
-    *(struct conf_mark *)(element + g->mark) = *mark;
+    draft_element(d, g, "quick", mark, element);
     *count = 1;
     return element;
 }

@@ -40,6 +40,12 @@ enum value_verdict value_bool(const char *text, bool *ret)
     return VALUE_MALFORMED;
 }
 
+bool value_is_off(const char *text)
+{
+    bool truth = true;
+    return strcmp(text, "0") == 0 || (value_bool(text, &truth) == VALUE_OK && !truth);
+}
+
 static bool digit(char c)
 {
     return c >= '0' && c <= '9';

@@ -22,6 +22,9 @@ enum value_verdict {
 /** true yes on, false no off, in any case of letters (YAML 1.1). */
 enum value_verdict value_bool(const char *text, bool *ret) WEFT_MUSTCHECK;
 
+/** Whether a text means off: `0`, or a false boolean. */
+bool value_is_off(const char *text);
+
 /** A whole number in decimal digits; a minus gives a negative one, for the range check to refuse.
  */
 enum value_verdict value_number(const char *text, int64_t *ret) WEFT_MUSTCHECK;

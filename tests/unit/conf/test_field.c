@@ -146,6 +146,8 @@ START_TEST(outputs)
     ck_assert_str_eq(get(key), "\"./a.log\"");
     ck_assert_int_eq(set(key, "False"), 0);
     ck_assert_str_eq(get(key), "off");
+    ck_assert_int_eq(set(key, "0"), 0);
+    ck_assert_str_eq(get(key), "off");
     ck_assert_int_eq(set(key, "/a\nb"), -EINVAL);
     ck_assert_int_eq(set(key, "a.log"), -EINVAL);
     text_free(&why);

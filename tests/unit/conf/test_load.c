@@ -225,7 +225,7 @@ END_TEST
 
 START_TEST(off_is_short_for_a_group_that_is_off)
 {
-    const struct conf *c = accept_text("log: {access: off, error: false}\n"
+    const struct conf *c = accept_text("log: {access: 0, error: false}\n"
                                        "listeners:\n"
                                        "  a: {bind: ':1', pool: p, keepalive: off}\n"
                                        "  b: {bind: ':2', pool: p, keepalive: 0}\n"

@@ -130,6 +130,8 @@ START_TEST(booleans)
         ck_assert(value_bool(falsehoods[i], &value) == VALUE_OK && !value);
     for (size_t i = 0; i < array_size(neither); i++)
         ck_assert(value_bool(neither[i], &value) == VALUE_MALFORMED);
+    ck_assert(value_is_off("0") && value_is_off("off") && value_is_off("No"));
+    ck_assert(!value_is_off("on") && !value_is_off("") && !value_is_off("00"));
 }
 END_TEST
 
