@@ -37,6 +37,9 @@ struct link {
     struct link *next;
     struct link *next_batch; /* of a batch's first object, in a depot */
     unsigned batch_count;    /* of a batch's first object, in a depot */
+#ifdef WEFT_DEBUG
+    enum link_state { LINK_TAKEN = 0x7a4e, LINK_POOLED = 0xf4ee } state;
+#endif
 };
 
 /*
@@ -105,56 +108,59 @@ static WEFT_NORETURN void die(const struct pool *p, const void *object, const ch
     abort();
 }
 
-static bool all_poison(const struct pool *p, const void *object)
+static void check_in(const struct pool *p, struct link *l, void *object)
 {
-    const unsigned char *bytes = object;
-    return bytes[0] == POISON_FREE && memcmp(bytes, bytes + 1, p->size - 1) == 0;
-}
-
-static void check_in(const struct pool *p, void *object)
-{
-    if (all_poison(p, object))
+    if (l->state == LINK_POOLED)
         die(p, object, "put twice");
+    if (l->state != LINK_TAKEN)
+        die(p, object, "not from a pool, or written to before its start");
+    l->state = LINK_POOLED;
     memset(object, POISON_FREE, p->size);
 }
 
-static void check_out(const struct pool *p, void *object)
+static void check_out(const struct pool *p, struct link *l, void *object)
 {
-    if (!all_poison(p, object))
+    const unsigned char *bytes = object;
+    if (l->state != LINK_POOLED || bytes[0] != POISON_FREE ||
+        memcmp(bytes, bytes + 1, p->size - 1) != 0)
         die(p, object, "written to after it was put back");
+    l->state = LINK_TAKEN;
+    memset(object, POISON_NEW, p->size);
+}
+
+static void check_new(const struct pool *p, struct link *l, void *object)
+{
+    l->state = LINK_TAKEN;
     memset(object, POISON_NEW, p->size);
 }
 #else
-static inline void check_in(const struct pool *p, void *object)
-{
-    (void)p, (void)object;
-}
-
-static inline void check_out(const struct pool *p, void *object)
-{
-    (void)p, (void)object;
-}
+#define check_in(p, l, object)  ((void)0)
+#define check_out(p, l, object) ((void)0)
+#define check_new(p, l, object) ((void)0)
 #endif
 
 /* The object of a link that leaves the pool. */
 static inline void *leave(const struct pool *p, struct link *l)
 {
     void *object = (char *)l + LINK_ROOM;
+    (void)p;
 #ifdef POOL_ASAN
     ASAN_UNPOISON_MEMORY_REGION(object, p->size);
 #endif
-    check_out(p, object);
+    check_out(p, l, object);
     return object;
 }
 
 /* The link of an object that enters the pool. */
 static inline struct link *enter(const struct pool *p, void *object)
 {
-    check_in(p, object);
+    struct link *l = (struct link *)((char *)object - LINK_ROOM);
+    (void)p;
+    check_in(p, l, object);
 #ifdef POOL_ASAN
     ASAN_POISON_MEMORY_REGION(object, p->size);
 #endif
-    return (struct link *)((char *)object - LINK_ROOM);
+    return l;
 }
 
 /* --- depots ------------------------------------------------------------------------------ */
@@ -293,7 +299,9 @@ static void *allocate(struct pool *p, struct slot *s)
     if (l == NULL)
         return NULL;
     count_miss(p, s);
-    return (char *)l + LINK_ROOM;
+    void *object = (char *)l + LINK_ROOM;
+    check_new(p, l, object);
+    return object;
 }
 
 static WEFT_NOINLINE void *get_slow(struct pool *p, struct slot *s)

@@ -33,19 +33,22 @@ static void remove_dir(void)
     ck_assert_int_eq(system(command), 0);
 }
 
-/* The content of a file as a string, in place until the next call. */
-static const char *content(const char *path)
+/* Read until the end of the file, or until all writers of a pipe are gone. */
+static void read_all(int fd, char *text, size_t size)
 {
-    static char *text;
-    size_t size = 64 << 20;
-    free(text);
-    text = malloc(size);
-    int fd = open(path, O_RDONLY);
-    ck_assert_int_ge(fd, 0);
     size_t n = 0;
     for (ssize_t got; (got = read(fd, text + n, size - 1 - n)) > 0;)
         n += (size_t)got;
     text[n] = '\0';
+}
+
+/* The content of a file as a string, in place until the next call. */
+static const char *content(const char *path)
+{
+    static char text[4 << 20];
+    int fd = open(path, O_RDONLY);
+    ck_assert_int_ge(fd, 0);
+    read_all(fd, text, sizeof(text));
     close(fd);
     return text;
 }
@@ -264,10 +267,15 @@ START_TEST(nobody_wants_records)
 }
 END_TEST
 
-/* Wait, however long it takes, until a file has some text. */
+static bool has_text(const char *path, const char *text)
+{
+    return access(path, F_OK) == 0 && strstr(content(path), text) != NULL;
+}
+
+/* Wait, however long it takes. */
 static void wait_for_text(const char *path, const char *text)
 {
-    while (access(path, F_OK) != 0 || strstr(content(path), text) == NULL)
+    while (!has_text(path, text))
         usleep(1000);
 }
 
@@ -364,20 +372,11 @@ START_TEST(threads_share_it)
 }
 END_TEST
 
-/* Read everything until the writers are gone; count the lines that have `what`. */
-static char *read_all(int fd)
-{
-    size_t size = 64 << 20, n = 0;
-    char *text = malloc(size);
-    for (ssize_t got; (got = read(fd, text + n, size - 1 - n)) > 0;)
-        n += (size_t)got;
-    text[n] = '\0';
-    return text;
-}
-
 static void *read_stderr(void *arg)
 {
-    return read_all((int)(intptr_t)arg);
+    static char text[8 << 20];
+    read_all((int)(intptr_t)arg, text, sizeof(text));
+    return text;
 }
 
 static uint64_t count(const char *text, const char *what)
@@ -441,8 +440,8 @@ START_TEST(one_blocked_output_holds_up_no_other)
         add_record(i);
     while (log_dropped() == 0)
         add_record(0);
-    log_line(LOG_LEVEL_INFO, "still heard");
-    wait_for_text(error_path, "still heard");
+    while (!has_text(error_path, "still heard")) /* the queue may be full yet */
+        log_line(LOG_LEVEL_INFO, "still heard");
     wait_for_text(error_path, "log lines dropped");
     close(fd);
     log_stop();
