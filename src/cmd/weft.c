@@ -50,7 +50,7 @@ static const char help[] =
     "  -V                   print version, build options and libraries\n"
     "  -h, --help           print this\n"
     "\n"
-    "ADDR is HOST:PORT, :PORT (every address), [V6]:PORT, unix:/PATH or unix:@ABSTRACT.\n"
+    "ADDR is HOST:PORT, :PORT (any address), [V6]:PORT, unix:/PATH or unix:@ABSTRACT.\n"
     "Try: weft -l :8080 -b 127.0.0.1:80\n"
     "See weft(8) and weft.yaml(5).\n";
 
