@@ -8,6 +8,7 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <string.h>
 
 static atomic_long alloc_live;   /* blocks allocated by the code under test and not freed */
 static atomic_long alloc_budget; /* allocations that may still succeed, while alloc_limited */
@@ -36,12 +37,14 @@ void *__real_malloc(size_t n);
 void *__real_calloc(size_t n, size_t size);
 void *__real_realloc(void *p, size_t n);
 void *__real_aligned_alloc(size_t align, size_t n);
+char *__real_strdup(const char *s);
 void __real_free(void *p);
 
 void *__wrap_malloc(size_t n);
 void *__wrap_calloc(size_t n, size_t size);
 void *__wrap_realloc(void *p, size_t n);
 void *__wrap_aligned_alloc(size_t align, size_t n);
+char *__wrap_strdup(const char *s);
 void __wrap_free(void *p);
 
 void *__wrap_malloc(size_t n)
@@ -65,6 +68,11 @@ void *__wrap_realloc(void *p, size_t n)
 void *__wrap_aligned_alloc(size_t align, size_t n)
 {
     return alloc_refused() ? NULL : alloc_counted(__real_aligned_alloc(align, n));
+}
+
+char *__wrap_strdup(const char *s)
+{
+    return alloc_refused() ? NULL : alloc_counted(__real_strdup(s));
 }
 
 void __wrap_free(void *p)

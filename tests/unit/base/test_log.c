@@ -11,6 +11,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "alloc.h"
 #include "base/clock.h"
 #include "unit.h"
 
@@ -53,6 +54,14 @@ static const char *content(const char *path)
     return text;
 }
 
+static uint64_t count(const char *text, const char *what)
+{
+    uint64_t n = 0;
+    for (const char *p = strstr(text, what); p != NULL; p = strstr(p + 1, what))
+        n++;
+    return n;
+}
+
 static void expect_match(const char *text, const char *pattern)
 {
     regex_t re;
@@ -89,7 +98,7 @@ static void format_record(struct text *out, const void *payload)
 
 static void release_record(const void *payload)
 {
-    ck_assert_ptr_nonnull(payload);
+    unit_assert(payload != NULL);
     atomic_fetch_add(&released, 1);
 }
 
@@ -336,6 +345,44 @@ START_TEST(what_cannot_be_opened_is_named)
 }
 END_TEST
 
+START_TEST(no_memory_to_start_is_an_answer)
+{
+    const char *path;
+    make_dir();
+    struct log_options o = {.error = file(error_path), .access = file(access_path)};
+    int rc = -ENOMEM;
+    for (int budget = 0; rc == -ENOMEM; budget++) {
+        alloc_limit(budget);
+        rc = log_start(&o, &path);
+        alloc_limit(-1);
+        ck_assert_int_eq(rc, budget < 3 ? -ENOMEM : 0); /* two paths and a pool */
+    }
+    log_stop();
+    remove_dir();
+}
+END_TEST
+
+START_TEST(a_line_without_memory_is_counted)
+{
+    make_dir();
+    start(file(error_path), LOG_LEVEL_INFO, file(access_path));
+    alloc_limit(0);
+    log_line(LOG_LEVEL_INFO, "not this");
+    add_record(1);
+    alloc_limit(-1);
+    ck_assert_uint_eq(log_dropped(), 2);
+    ck_assert_int_eq(atomic_load(&released), 1);
+    log_line(LOG_LEVEL_INFO, "but this");
+    log_stop();
+    const char *text = content(error_path);
+    ck_assert_uint_eq(count(text, "not this"), 0);
+    ck_assert_uint_eq(count(text, "info: but this\n"), 1);
+    ck_assert_uint_eq(count(text, "warning: 2 log lines dropped\n"), 1);
+    ck_assert_str_eq(content(access_path), "");
+    remove_dir();
+}
+END_TEST
+
 /* --- threads, and outputs that block ----------------------------------------------------- */
 
 enum { THREADS = 4, LINES = 3000 };
@@ -377,14 +424,6 @@ static void *read_stderr(void *arg)
     static char text[8 << 20];
     read_all((int)(intptr_t)arg, text, sizeof(text));
     return text;
-}
-
-static uint64_t count(const char *text, const char *what)
-{
-    uint64_t n = 0;
-    for (const char *p = strstr(text, what); p != NULL; p = strstr(p + 1, what))
-        n++;
-    return n;
 }
 
 /* Far more than the pipe, the sink and the queue hold: were any of it waited for, this would hang
@@ -470,6 +509,7 @@ UNIT_MAIN("log", lines_look_as_promised, levels_are_filtered, a_long_line_is_cut
           errno_is_preserved, without_a_thread_lines_go_to_stderr, a_journal_stream_gets_levels,
           records_are_formatted_and_released, one_file_for_both_keeps_their_order,
           nobody_wants_records, reopening_follows_a_rotation, a_failed_reopening_loses_nothing,
-          what_cannot_be_opened_is_named, threads_share_it, a_full_pipe_delays_nobody,
+          what_cannot_be_opened_is_named, no_memory_to_start_is_an_answer,
+          a_line_without_memory_is_counted, threads_share_it, a_full_pipe_delays_nobody,
           stopping_does_not_wait_for_ever, one_blocked_output_holds_up_no_other,
           a_broken_pipe_is_survived)

@@ -1,5 +1,6 @@
 #include "base/ring.h"
 
+#include <errno.h>
 #include <pthread.h>
 #include <sched.h>
 #include <stdatomic.h>
@@ -7,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "alloc.h"
 #include "unit.h"
 
 static struct pool *nodes;
@@ -225,6 +227,44 @@ START_TEST(reset_takes_back_whatever_there_is)
     ck_assert_uint_eq(taken(), 0);
     ck_assert_uint_eq(produce(&r, 5, 0), 5);
     ck_assert_uint_eq(consume(&r, 5, 0), 5);
+    end(&r);
+}
+END_TEST
+
+/* Without memory a reservation is what there is room for, or an error; nothing is lost. */
+START_TEST(no_memory_is_an_answer)
+{
+    struct ring r;
+    struct iovec iov[4];
+    begin(&r, false);
+    pool_put(nodes, pool_get(nodes)); /* this thread's slot, and one node */
+    alloc_limit(0);
+    int first = ring_reserve(&r, 3 * RING_NODE_PAYLOAD, iov, 4);
+    size_t room = first > 0 ? iov_bytes(iov, first) : 0;
+    ring_commit(&r, room - 1);
+    int second = ring_reserve(&r, 10, iov, 4);
+    size_t rest = second > 0 ? iov_bytes(iov, second) : 0;
+    ring_commit(&r, rest);
+    int full = ring_reserve(&r, 10, iov, 4);
+    size_t length = ring_length(&r);
+    ring_consume(&r, length - 5);
+    int still_full = ring_reserve(&r, 10, iov, 4);
+    ring_consume(&r, 5);
+    void *node = pool_get(nodes);
+    int empty = ring_reserve(&r, 10, iov, 4);
+    alloc_limit(-1);
+    pool_put(nodes, node);
+
+    ck_assert_int_eq(first, 1);
+    ck_assert_uint_eq(room, RING_NODE_PAYLOAD);
+    ck_assert_int_eq(second, 1);
+    ck_assert_uint_eq(rest, 1);
+    ck_assert_int_eq(full, -ENOMEM);
+    ck_assert_uint_eq(length, RING_NODE_PAYLOAD);
+    ck_assert_int_eq(still_full, -ENOMEM);
+    ck_assert_int_eq(empty, -ENOMEM);
+    ck_assert_uint_eq(taken(), 0);
+    ck_assert_uint_eq(produce(&r, 10, 0), 10);
     end(&r);
 }
 END_TEST
@@ -465,5 +505,5 @@ END_TEST
 UNIT_MAIN("ring", a_new_ring_is_empty, a_small_reservation_is_one_piece,
           what_was_not_filled_goes_back, a_full_node_is_followed_by_another,
           room_left_in_the_last_node_is_used_first, drained_during_a_reservation,
-          reset_takes_back_whatever_there_is, behaves_as_a_byte_queue, two_threads_move_a_gigabyte,
-          an_empty_ring_holds_no_node_whoever_came_last)
+          reset_takes_back_whatever_there_is, no_memory_is_an_answer, behaves_as_a_byte_queue,
+          two_threads_move_a_gigabyte, an_empty_ring_holds_no_node_whoever_came_last)

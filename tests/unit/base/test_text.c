@@ -4,6 +4,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "alloc.h"
 #include "base/clock.h"
 #include "unit.h"
 
@@ -60,6 +61,13 @@ START_TEST(fails_without_harm)
     ck_assert(t.failed);
     text_add_string(&t, "not added");
     ck_assert_str_eq(t.data, "kept");
+    text_clear(&t);
+    alloc_limit(0);
+    text_format(&t, "%0200d", 1);
+    text_add_json(&t, "not added");
+    alloc_limit(-1);
+    ck_assert(t.failed);
+    ck_assert_str_eq(t.data, "");
     text_clear(&t);
     text_add_string(&t, "again");
     expect(&t, "again");
