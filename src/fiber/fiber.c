@@ -196,6 +196,7 @@ int fiber_join(struct fiber *f)
 
 void fiber_cancel(struct fiber *f)
 {
+    assert(f->state == FIBER_CREATED || f->sched == sched_current);
     f->cancelled = true;
     if (f->state == FIBER_PARKED)
         fiber_wake(f, -ECANCELED);

@@ -114,7 +114,7 @@ int fiber_join(struct fiber *f) WEFT_MUSTCHECK;
 /** Make every wait of `f` fail with -ECANCELED, the present one too. Thread: the fiber's own. */
 void fiber_cancel(struct fiber *f);
 
-/** Returns 0 at the deadline, or -ECANCELED. Yields. */
+/** Sleep until `deadline` [monotonic ns]. Yields, unless it has passed. Returns 0 or -ECANCELED. */
 int fiber_sleep(int64_t deadline) WEFT_MUSTCHECK;
 
 /**

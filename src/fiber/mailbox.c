@@ -52,7 +52,6 @@ void mailbox_free(struct mailbox *m)
 {
     if (m == NULL)
         return;
-    assert(list_empty(&m->waiters));
     ev_async_stop(m->sched->loop, &m->wakeup);
     free(m);
 }

@@ -23,7 +23,8 @@ struct mailbox; /* opaque */
  * scheduler's own, or any before it runs; so for mailbox_free(). */
 struct mailbox *mailbox_new(struct sched *s) WEFT_MUSTCHECK;
 
-/** Free it; nobody may post any more. What was not received is the caller's loss. NULL is fine. */
+/** Free it; nobody may post any more, and who waits here must never run again. What was not
+ * received is the caller's loss. NULL is fine. */
 void mailbox_free(struct mailbox *m);
 
 /** Append a message. Never waits. Owns: the receiver, from here on. Thread: any. */

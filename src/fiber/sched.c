@@ -143,29 +143,32 @@ static void wait_for_events(struct sched *s)
     ev_run(s->loop, s->polling ? EVRUN_NOWAIT : EVRUN_ONCE);
 }
 
+static void account_busy(struct sched_watched *w, int64_t now)
+{
+    sched_add(&w->busy, now - atomic_load_explicit(&w->busy_since, memory_order_relaxed));
+}
+
 /* libev calls it right before it asks the kernel for events ... */
 static void on_release(struct ev_loop *loop)
 {
     struct sched *s = ev_userdata(loop);
-    struct sched_watched *w = &s->watched;
 
     if (s->polling)
         return;
-    sched_add((_Atomic uint64_t *)&w->busy, clock_update() - w->busy_since);
-    atomic_store_explicit(&w->busy_since, 0, memory_order_relaxed);
+    account_busy(&s->watched, clock_update());
+    atomic_store_explicit(&s->watched.busy_since, 0, memory_order_relaxed);
 }
 
 /* ... and right after: the one place where a turn's time is read, before any callback. */
 static void on_acquire(struct ev_loop *loop)
 {
     struct sched *s = ev_userdata(loop);
-    struct sched_watched *w = &s->watched;
     int64_t now = clock_update();
 
     if (s->polling)
-        sched_add((_Atomic uint64_t *)&w->busy, now - w->busy_since);
-    atomic_store_explicit(&w->busy_since, now, memory_order_relaxed);
-    sched_add(&w->turns, 1);
+        account_busy(&s->watched, now);
+    atomic_store_explicit(&s->watched.busy_since, now, memory_order_relaxed);
+    sched_add(&s->watched.turns, 1);
 }
 
 static void on_trim(struct ev_loop *loop, struct ev_timer *w, int revents)
@@ -242,16 +245,15 @@ void sched_free(struct sched *s)
 
 void sched_run(struct sched *s, const char *name, fiber_fn *main_fn, void *arg)
 {
-    struct fiber first;
-
     assert(sched_current == NULL);
+    assert(s->first.state == FIBER_CREATED || s->first.state == FIBER_DONE);
     sched_current = s;
     s->stopped = false;
     s->loop_stack.thread = annotate_thread_self();
     atomic_store_explicit(&s->watched.busy_since, clock_update(), memory_order_relaxed);
     sched_add(&s->watched.turns, 1);
-    fiber_create(&first, name, main_fn, arg, NULL);
-    fiber_start(&first);
+    fiber_create(&s->first, name, main_fn, arg, NULL);
+    fiber_start(&s->first);
     for (;;) {
         run_ready(s);
         if (s->stopped || sched_load(&s->watched.fibers) == 0)
@@ -287,7 +289,7 @@ void sched_stats(const struct sched *s, struct sched_stats *ret)
         .switches = sched_load(&w->switches),
         .fibers = sched_load(&w->fibers),
         .stalls = sched_load(&s->stalls),
-        .busy = atomic_load_explicit(&w->busy, memory_order_relaxed),
+        .busy = (int64_t)sched_load(&w->busy),
     };
 }
 

@@ -18,7 +18,7 @@ struct sched_watched {
     _Atomic uint64_t turns;
     _Atomic uint64_t switches;
     _Atomic uint64_t fibers;
-    _Atomic int64_t busy;       /* [ns] the turns that are over */
+    _Atomic uint64_t busy;      /* [ns] the turns that are over */
     _Atomic int64_t busy_since; /* [monotonic ns] 0: waiting for events */
     const char *_Atomic running;
 };
@@ -32,6 +32,7 @@ struct sched {
     struct ev_loop *loop;
     struct netpoll *netpoll;
     struct stack_arena *stacks;
+    struct fiber first; /* what sched_run() begins with */
     struct annotate_stack loop_stack;
     struct ev_timer trim;
     struct ev_timer pause;
