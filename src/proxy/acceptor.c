@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "fiber/fiber.h"
 #include "io/conn.h"
+#include "proxy/handover.h"
 #include "proxy/session.h"
 
 #define ACCEPT_BATCH 32                    /* connections taken before other fibers run */
@@ -87,12 +88,6 @@ static bool take_place(struct acceptor *a)
     return false;
 }
 
-static void leave_place(struct proxy_listener *l)
-{
-    gate_leave(&l->gate);
-    gate_leave(&l->proxy->gate);
-}
-
 struct shortage {
     const struct acceptor *acceptor;
     int err;
@@ -143,12 +138,14 @@ static int take_one(struct acceptor *a)
     struct addr peer;
     int fd = conn_try_accept(&a->listening, &peer);
     if (fd < 0) {
-        leave_place(a->listener);
+        proxy_listener_leave(a->listener);
         return fd == -EAGAIN || is_shortage(fd) ? fd : 0;
     }
     note_resumed(a);
+    if (handover(a->shard, a->listener, fd, &peer))
+        return 0;
     if (session_start(a->shard, a->listener, fd, &peer) < 0) {
-        leave_place(a->listener);
+        proxy_listener_leave(a->listener);
         close(fd);
         return -ENOMEM;
     }

@@ -26,6 +26,12 @@ void proxy_listen_options(const struct conf_listener *l, struct socket_listen_op
     };
 }
 
+void proxy_listener_leave(struct proxy_listener *l)
+{
+    gate_leave(&l->gate);
+    gate_leave(&l->proxy->gate);
+}
+
 static struct proxy_pool *find_pool(struct proxy *p, const struct conf_pool *conf)
 {
     return &p->pools[conf - p->conf->pools];

@@ -49,6 +49,9 @@ struct proxy *proxy_new(const struct conf *conf, uint64_t generation,
 /** Free it; no connection may use it any more. NULL is fine. */
 void proxy_free(struct proxy *p);
 
+/** Give back the places that a connection of a listener held at the gates. Thread: any. */
+void proxy_listener_leave(struct proxy_listener *l);
+
 /** What a listening socket of a listener is to be set to. */
 void proxy_listen_options(const struct conf_listener *l, struct socket_listen_options *ret);
 

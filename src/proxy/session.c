@@ -27,7 +27,7 @@ static void session_done(struct fiber *f)
     struct session *s = container_of(f, struct session, fiber);
     struct shard *shard = s->shard;
     pool_put(shard->sessions, s);
-    shard->active--;
+    shard_count(shard, -1);
     shard_left(shard);
 }
 
@@ -63,8 +63,7 @@ static void session_finish(struct session *s, enum session_end end)
     session_close(s, end);
     relay_reset(&s->relay);
     list_remove(&s->link);
-    gate_leave(&s->listener->gate);
-    gate_leave(&s->listener->proxy->gate);
+    proxy_listener_leave(s->listener);
 }
 
 static int64_t session_idle_limit(const struct session *s)
@@ -174,7 +173,7 @@ static void session_init(struct session *s, struct shard *shard, struct proxy_li
         .listener = listener,
         .started = clock_now(),
         .connect_duration = -1,
-        .id = shard->started++ * shard->stride + shard->number,
+        .id = shard->started++ * shard->group->count + shard->number,
         .source.sa.sa_family = peer->sa.sa_family,
         .ordered_end = END_NONE,
     };
@@ -193,9 +192,11 @@ int session_start(struct shard *shard, struct proxy_listener *listener, int fd,
         return -ENOMEM;
     session_init(s, shard, listener, fd, peer);
     list_push_back(&shard->live, &s->link);
-    shard->active++;
+    shard_count(shard, +1);
     fiber_create(&s->fiber, "session", session_run, s, session_done);
     fiber_start(&s->fiber);
+    if (unlikely(shard->ending != END_NONE)) /* it was on its way when the others were ended */
+        session_end(s, shard->ending);
     return 0;
 }
 

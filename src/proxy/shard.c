@@ -13,12 +13,13 @@ static void deliver_nothing(struct shard_message *m, struct shard *shard)
     (void)shard;
 }
 
-int shard_init(struct shard *shard, unsigned number, unsigned stride, struct sched *sched,
-               struct pool *sessions)
+int shard_init(struct shard *shard, unsigned number, const struct shard_group *group,
+               struct sched *sched, struct pool *sessions)
 {
     *shard = (struct shard){
         .number = number,
-        .stride = stride,
+        .random = number + 1,
+        .group = group,
         .mailbox = mailbox_new(sched),
         .sessions = sessions,
         .finished.deliver = deliver_nothing,
@@ -42,7 +43,8 @@ void shard_post(struct shard *shard, struct shard_message *m)
 
 static bool shard_is_finished(const struct shard *shard)
 {
-    return shard->draining && shard->active == 0 && acceptor_all_ended(shard);
+    return atomic_load(&shard->draining) && atomic_load(&shard->incoming) == 0 &&
+           shard_active(shard) == 0 && acceptor_all_ended(shard);
 }
 
 void shard_left(struct shard *shard)
@@ -66,8 +68,9 @@ void shard_run(struct shard *shard)
 
 void shard_drain(struct shard *shard)
 {
-    shard->draining = true;
+    atomic_store(&shard->draining, true);
     acceptor_stop_all(shard);
+    shard_left(shard); /* there may have been nothing */
 }
 
 void shard_end_sessions(struct shard *shard, enum session_end end)

@@ -45,12 +45,13 @@ int control_init(struct control *c, unsigned count, int64_t drain_timeout)
     *c = (struct control){
         .sched = sched_new(&(struct sched_options){0}),
         .workers = calloc(count, sizeof(*c->workers)),
+        .group = {.shards = calloc(count, sizeof(*c->group.shards)), .count = count},
         .count = count,
         .signals = open_signals(),
         .drain_timeout = drain_timeout,
         .drain_until = CLOCK_NEVER,
     };
-    if (c->sched == NULL || c->workers == NULL || c->signals < 0)
+    if (c->sched == NULL || c->workers == NULL || c->group.shards == NULL || c->signals < 0)
         return c->signals < 0 ? c->signals : -ENOMEM;
     c->mailbox = mailbox_new(c->sched);
     if (c->mailbox == NULL)
@@ -58,6 +59,7 @@ int control_init(struct control *c, unsigned count, int64_t drain_timeout)
     for (unsigned i = 0; i < count; i++) {
         c->workers[i].worker.ended = worker_ended;
         c->workers[i].worker.arg = c;
+        c->group.shards[i] = &c->workers[i].worker.shard;
     }
     return 0;
 }
@@ -72,6 +74,7 @@ static void drain(struct control *c)
     c->draining = true;
     if (c->drain_timeout > 0)
         c->drain_until = clock_now() + c->drain_timeout;
+    mailbox_post(c->mailbox, &c->nudge);
     for (unsigned i = 0; i < c->started; i++) {
         if (worker_drain(control_worker(c, i)) < 0)
             log_line(LOG_LEVEL_ERROR, "worker %u: no memory for the order to drain", i);
@@ -168,8 +171,8 @@ static void await_workers(struct control *c)
         struct mail *mail;
         int err = mailbox_receive(c->mailbox, &mail, c->drain_until);
         if (err == 0) {
-            c->ended++;
-        } else if (err == -ETIMEDOUT) {
+            c->ended += mail != &c->nudge;
+        } else if (err == -ETIMEDOUT && !c->ending) {
             log_line(LOG_LEVEL_NOTICE, "the drain time is over: ending the live connections");
             end_sessions(c, END_DRAINED);
         }
@@ -210,10 +213,11 @@ void control_run(struct control *c, bool serve)
 
 void control_destroy(struct control *c)
 {
-    for (unsigned i = 0; i < c->started; i++)
+    for (unsigned i = 0; c->workers != NULL && i < c->count; i++)
         worker_destroy(control_worker(c, i));
     mailbox_free(c->mailbox);
     sched_free(c->sched);
+    free(c->group.shards);
     free(c->workers);
     if (c->signals >= 0)
         close(c->signals);

@@ -20,8 +20,10 @@ struct control_worker;
 
 struct control {
     struct sched *sched;
-    struct mailbox *mailbox; /* the workers' last words */
+    struct mailbox *mailbox; /* the workers' last words, and `nudge` */
+    struct mail nudge;       /* posted once, when drain_until is set: to wait anew */
     struct control_worker *workers;
+    struct shard_group group; /* the workers' shards */
     unsigned count;
     unsigned started;      /* workers whose threads were started */
     unsigned ended;        /* of them, those that have said their last word */

@@ -93,21 +93,29 @@ static int make_proxy(struct process *p)
     return p->sessions != NULL && p->proxy != NULL ? 0 : -ENOMEM;
 }
 
-static int start_workers(struct process *p)
+static int prepare_workers(struct process *p)
 {
-    unsigned count = p->conf->process.workers;
-    for (unsigned i = 0; i < count; i++) {
+    int err = 0;
+    for (unsigned i = 0; err == 0 && i < p->control.count; i++) {
         struct worker *w = control_worker(&p->control, i);
         w->number = i;
         w->proxy = p->proxy;
         w->sockets = &p->sockets;
         w->cpu = p->conf->process.pin ? nth_cpu(i) : -1;
-        int err = worker_start(w, p->sessions, count);
-        if (err < 0)
-            return err;
-        p->control.started++;
+        err = worker_prepare(w, &p->control.group, p->sessions);
     }
-    return 0;
+    return err;
+}
+
+static int start_workers(struct process *p)
+{
+    int err = prepare_workers(p);
+    for (unsigned i = 0; err == 0 && i < p->control.count; i++) {
+        err = worker_start(control_worker(&p->control, i));
+        if (err == 0)
+            p->control.started++;
+    }
+    return err;
 }
 
 static void say_started(const struct process *p)

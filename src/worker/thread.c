@@ -75,17 +75,17 @@ static void *worker_thread(void *arg)
     return NULL;
 }
 
-int worker_start(struct worker *w, struct pool *sessions, unsigned workers)
+int worker_prepare(struct worker *w, const struct shard_group *group, struct pool *sessions)
 {
     w->sched = sched_new(&(struct sched_options){0});
     if (w->sched == NULL)
         return -errno;
-    int err = shard_init(&w->shard, w->number, workers, w->sched, sessions);
-    if (err == 0)
-        err = -pthread_create(&w->thread, NULL, worker_thread, w);
-    if (err < 0)
-        worker_destroy(w);
-    return err;
+    return shard_init(&w->shard, w->number, group, w->sched, sessions);
+}
+
+int worker_start(struct worker *w)
+{
+    return -pthread_create(&w->thread, NULL, worker_thread, w);
 }
 
 void worker_join(struct worker *w)

@@ -21,14 +21,20 @@ struct worker {
     void *arg;                       /* of `ended` */
 };
 
-/** Start a worker whose fields up to `shard` are to be filled and the others are. Returns 0 or
- * -errno. */
-int worker_start(struct worker *w, struct pool *sessions, unsigned workers) WEFT_MUSTCHECK;
+/**
+ * Make the scheduler and the shard of a worker whose other fields are filled in. All are made
+ * before the first is started: they hand connections to each other. Returns 0 or -errno.
+ */
+int worker_prepare(struct worker *w, const struct shard_group *group,
+                   struct pool *sessions) WEFT_MUSTCHECK;
+
+/** Start the thread. Returns 0 or -errno. */
+int worker_start(struct worker *w) WEFT_MUSTCHECK;
 
 /** Wait for the thread to end. */
 void worker_join(struct worker *w);
 
-/** Free what it holds, once all workers have been joined. */
+/** Free what it holds, once all workers have been joined. Fine on one that was not prepared. */
 void worker_destroy(struct worker *w);
 
 /** Have the worker stop accepting and end with its last session. Thread: any. */

@@ -1,6 +1,6 @@
 /*
- * The whole way of a connection on one thread: a shard with its acceptor, and clients and a
- * backend that are fibers beside it.
+ * The whole way of a connection on one thread: shards with an acceptor, and clients and a
+ * backend that are fibers beside them.
  */
 #include "proxy/session.h"
 
@@ -24,10 +24,14 @@ static struct {
     struct proxy *proxy;
     struct pool *sessions;
     struct shard shard;
+    struct shard other; /* one that has no acceptor */
+    struct shard *shards[2];
+    struct shard_group group;
     struct addr front; /* where weft listens */
     struct conn backend;
     struct fiber *echo;
     struct fiber *main;
+    struct fiber *other_main;
 } world;
 
 static struct addr loopback(void)
@@ -72,8 +76,7 @@ static void echo_run(void *arg)
 
 static void shard_main(void *arg)
 {
-    (void)arg;
-    shard_run(&world.shard);
+    shard_run(arg);
 }
 
 /* A port of nobody's; with `ret` one where a backend that echoes listens. */
@@ -102,9 +105,10 @@ static void load(const char *yaml)
 
 /* Serve as `listener` says, with `dead` servers that are not there and one that echoes as a backup.
  */
-static void begin(const char *listener, unsigned dead, bool alive)
+static void begin_with(unsigned shards, const char *listener, unsigned dead, bool alive)
 {
     char yaml[1024];
+    memset(&world, 0, sizeof(world));
     int n = snprintf(yaml, sizeof(yaml),
                      "weft: {workers: 1}\n"
                      "log: {access: {output: off}}\n"
@@ -121,18 +125,40 @@ static void begin(const char *listener, unsigned dead, bool alive)
     snprintf(yaml + n, sizeof(yaml) - (size_t)n, "]}}\n");
     load(yaml);
     world.sessions = session_pool_new();
+    world.shards[0] = &world.shard;
+    world.shards[1] = &world.other;
+    world.group = (struct shard_group){.shards = world.shards, .count = shards};
     world.proxy = proxy_new(world.conf, 1, 100);
-    ck_assert_int_eq(shard_init(&world.shard, 0, 1, sched_self(), world.sessions), 0);
+    ck_assert_int_eq(shard_init(&world.shard, 0, &world.group, sched_self(), world.sessions), 0);
     int fd = listen_anywhere(&world.front);
     ck_assert_ptr_nonnull(acceptor_start(&world.shard, &world.proxy->listeners[0], fd));
-    world.main = fiber_spawn("shard", shard_main, NULL, true);
+    world.main = fiber_spawn("shard", shard_main, &world.shard, true);
+    if (shards < 2)
+        return;
+    ck_assert_int_eq(shard_init(&world.other, 1, &world.group, sched_self(), world.sessions), 0);
+    world.other_main = fiber_spawn("other shard", shard_main, &world.other, true);
+}
+
+static void begin(const char *listener, unsigned dead, bool alive)
+{
+    begin_with(1, listener, dead, alive);
+}
+
+static void end_other(void)
+{
+    shard_drain(&world.other);
+    ck_assert_int_eq(fiber_join(world.other_main), 0);
+    ck_assert_uint_eq(shard_active(&world.other), 0);
+    shard_destroy(&world.other);
 }
 
 static void end(void)
 {
     shard_drain(&world.shard);
     ck_assert_int_eq(fiber_join(world.main), 0);
-    ck_assert_uint_eq(world.shard.active, 0);
+    if (world.other_main != NULL)
+        end_other();
+    ck_assert_uint_eq(shard_active(&world.shard), 0);
     if (world.echo != NULL) {
         fiber_cancel(world.echo);
         ck_assert_int_eq(fiber_join(world.echo), 0);
@@ -171,7 +197,7 @@ static void proxied(void *arg)
     open_client(&c);
     expect_echo(&c);
     expect_echo(&c);
-    ck_assert_uint_eq(world.shard.active, 1);
+    ck_assert_uint_eq(shard_active(&world.shard), 1);
     ck_assert_int_eq(conn_shutdown(&c), 0);
     char byte;
     ck_assert_int_eq(stream_read(&c.stream, &byte, 1), 0);
@@ -275,7 +301,7 @@ static void limited(void *arg)
         open_client(&c[i]); /* the third one's connect is the kernel's backlog speaking */
     expect_echo(&c[0]);
     expect_echo(&c[1]);
-    ck_assert_uint_eq(world.shard.active, 2);
+    ck_assert_uint_eq(shard_active(&world.shard), 2);
     conn_reset(&c[0]);
     expect_echo(&c[2]);
     conn_reset(&c[1]);
@@ -286,6 +312,51 @@ static void limited(void *arg)
 START_TEST(over_the_limit_waits_its_turn)
 {
     in_fiber(limited, NULL);
+}
+END_TEST
+
+static void unfair(void *arg)
+{
+    (void)arg;
+    begin_with(2, "", 0, true);
+    struct conn c[24];
+    for (size_t i = 0; i < array_size(c); i++) {
+        open_client(&c[i]);
+        expect_echo(&c[i]);
+    }
+    uint64_t kept = shard_active(&world.shard), given = shard_active(&world.other);
+    ck_assert_uint_eq(kept + given, array_size(c));
+    ck_assert_uint_le(kept, given + 2 + given / 4);
+    for (size_t i = 0; i < array_size(c); i++)
+        conn_reset(&c[i]);
+    end();
+}
+
+START_TEST(a_shard_with_more_than_its_share_hands_over)
+{
+    in_fiber(unfair, NULL);
+}
+END_TEST
+
+/* Sessions on their way to a shard that drains are not lost, or not given. */
+static void draining(void *arg)
+{
+    (void)arg;
+    begin_with(2, "", 0, true);
+    struct conn c[24];
+    for (size_t i = 0; i < array_size(c); i++)
+        open_client(&c[i]);
+    shard_drain(&world.other);
+    for (size_t i = 0; i < array_size(c); i++)
+        expect_echo(&c[i]);
+    for (size_t i = 0; i < array_size(c); i++)
+        conn_reset(&c[i]);
+    end();
+}
+
+START_TEST(nothing_is_lost_on_the_way_to_a_shard_that_drains)
+{
+    in_fiber(draining, NULL);
 }
 END_TEST
 
@@ -305,4 +376,5 @@ static void tear_down(void)
 UNIT_MAIN_AROUND("session", set_up, tear_down, a_client_reaches_its_server,
                  dead_servers_are_passed_over, no_server_left_is_told_at_once,
                  an_idle_connection_is_closed, live_sessions_can_be_ended,
-                 over_the_limit_waits_its_turn)
+                 over_the_limit_waits_its_turn, a_shard_with_more_than_its_share_hands_over,
+                 nothing_is_lost_on_the_way_to_a_shard_that_drains)
