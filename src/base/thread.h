@@ -6,7 +6,7 @@
 
 #include "base/attr.h"
 
-#define THREAD_MAX 256
+#define THREAD_MAX 272 /* 256 workers, and the threads beside them */
 
 extern _Thread_local unsigned thread_number; /* index + 1; 0: none taken yet */
 
