@@ -2,6 +2,8 @@
  * Addresses as users write them:
  *
  *      HOST:PORT   :PORT   [V6]:PORT   unix:/PATH   unix:@ABSTRACT   systemd:NAME
+ *
+ * A link-local V6 has its interface behind a '%': [fe80::1%eth0]:80.
  */
 #ifndef WEFT_BASE_ADDR_H
 #define WEFT_BASE_ADDR_H
@@ -60,13 +62,15 @@ int addr_parse(const char *text, struct addr_spec *ret, const char **ret_why) WE
 int addr_resolve(const struct addr_spec *spec, struct addr *ret) WEFT_MUSTCHECK;
 
 /**
- * Write an address as a user would: 10.0.0.1:80, [::1]:80, unix:/PATH, unix:@NAME, unix: (unnamed).
+ * Write an address as a user would: 10.0.0.1:80, [::1]:80, unix:/PATH, unix:@NAME, unix: (unnamed),
+ * none.
  *
- * A v4 address mapped into v6 reads as v4. `buf` has ADDR_TEXT_SIZE bytes. Returns the length
- * without the NUL.
+ * A v4 address mapped into v6 reads as v4. Control characters in a UNIX name become '?'. `buf` has
+ * ADDR_TEXT_SIZE bytes. Returns the length without the NUL.
  */
 size_t addr_format(const struct addr *a, char *buf);
 
+/** Whether two addresses are the same to bind() and connect(): a v4 and its v6 mapping are not. */
 bool addr_equal(const struct addr *a, const struct addr *b);
 
 /** The port in host byte order; 0 for UNIX addresses. */

@@ -78,7 +78,7 @@ bool log_enabled(enum log_level level);
  * Write a line to the error log. errno is preserved.
  *
  * Control characters become blanks, and what is over 1 KiB is cut. Never blocks, never yields.
- * Needs 2 KiB of stack. Thread: any.
+ * Needs 4 KiB of stack. Thread: any.
  */
 void log_line(enum log_level level, const char *format, ...) WEFT_PRINTF(2, 3);
 

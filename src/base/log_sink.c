@@ -161,39 +161,41 @@ static void blank_controls(char *p)
             *p = ' ';
 }
 
-static void send_line(const struct log_sink *s, enum log_level level)
+/* Neither of the two says reliably whether it took the line; both may block, this thread alone. */
+static bool send_line(const struct log_sink *s, enum log_level level)
 {
     int priority = level_priority[level];
     if (s->output == LOG_OUTPUT_SYSLOG)
         syslog(priority, "%s", s->lines.data);
 #ifdef HAVE_SYSTEMD
     if (s->output == LOG_OUTPUT_JOURNAL)
-        sd_journal_send("MESSAGE=%s", s->lines.data, "PRIORITY=%d", priority,
-                        "SYSLOG_IDENTIFIER=weft", NULL);
+        return sd_journal_send("MESSAGE=%s", s->lines.data, "PRIORITY=%d", priority,
+                               "SYSLOG_IDENTIFIER=weft", NULL) >= 0;
 #endif
+    return true;
 }
 
 bool log_sink_end(struct log_sink *s, enum log_level level)
 {
     struct text *t = &s->lines;
-    if (s->fd >= 0)
-        text_add(t, "\n", 1);
-    if (t->failed || t->length == s->line_start) {
-        bool lost = t->failed;
+    text_add(t, "", 0); /* even an empty line has its NUL */
+    if (t->failed) {
         t->failed = false;
         t->length = s->line_start;
-        return !lost;
+        return false;
     }
-    if (s->fd >= 0) {
-        t->data[t->length - 1] = '\0';
-        blank_controls(t->data + s->line_start);
-        t->data[t->length - 1] = '\n';
-    } else {
-        blank_controls(t->data);
-        send_line(s, level);
+    blank_controls(t->data + s->line_start);
+    if (s->fd < 0) {
+        bool sent = send_line(s, level);
         text_clear(t);
+        return sent;
     }
-    return true;
+    text_add(t, "\n", 1);
+    bool kept = !t->failed;
+    if (!kept)
+        t->length = s->line_start;
+    t->failed = false;
+    return kept;
 }
 
 /* --- writing ----------------------------------------------------------------------------- */

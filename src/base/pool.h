@@ -57,8 +57,8 @@ void pool_flush(struct pool *p);
 
 /**
  * Age every pool by a generation: free what is in the victims, make the depots the victims.
- * Also moves half of the calling thread's own free objects, where it used none of them since the
- * last trim, to the depot.
+ * Also moves to the depot half of those free objects of the calling thread that it had no need of
+ * since its last trim.
  *
  * Thread: any; each thread calls it now and then (only one in a period ages the depot).
  */
@@ -66,7 +66,7 @@ void pool_trim_all(void);
 
 void pool_stats(struct pool *p, struct pool_stats *ret);
 
-/** Call `fn` with the statistics of every pool, oldest pool first. */
+/** Call `fn` with the statistics of every pool, oldest first. It must not make or free a pool. */
 void pool_for_each(void (*fn)(const struct pool_stats *st, void *arg), void *arg);
 
 #endif

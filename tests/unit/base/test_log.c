@@ -17,11 +17,12 @@
 
 #define TIME "[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\\.[0-9]{3}Z "
 
-static char dir[] = "/tmp/weft-log-XXXXXX";
+static char dir[32];
 static char error_path[96], access_path[96];
 
 static void make_dir(void)
 {
+    strcpy(dir, "/tmp/weft-log-XXXXXX");
     ck_assert_ptr_nonnull(mkdtemp(dir));
     snprintf(error_path, sizeof(error_path), "%s/error", dir);
     snprintf(access_path, sizeof(access_path), "%s/access", dir);

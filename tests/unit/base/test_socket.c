@@ -268,11 +268,12 @@ END_TEST
 
 /* --- UNIX sockets ------------------------------------------------------------------------ */
 
-static char dir[] = "/tmp/weft-socket-XXXXXX";
+static char dir[32];
 static char path[64];
 
 static void make_dir(void)
 {
+    strcpy(dir, "/tmp/weft-socket-XXXXXX");
     ck_assert_ptr_nonnull(mkdtemp(dir));
     snprintf(path, sizeof(path), "%s/s", dir);
 }
