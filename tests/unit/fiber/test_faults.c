@@ -27,7 +27,14 @@ static bool no_batches;
 static bool no_mprotect;
 static bool no_mmap;
 
-static bool fails(void)
+/* clang links ThreadSanitizer's run-time statically, which calls these before it is ready. */
+#ifdef __clang__
+#define UNINSTRUMENTED __attribute__((disable_sanitizer_instrumentation))
+#else
+#define UNINSTRUMENTED
+#endif
+
+UNINSTRUMENTED static bool fails(void)
 {
     return countdown > 0 && --countdown == 0;
 }
@@ -35,7 +42,7 @@ static bool fails(void)
 #define REAL(type, name, ...)                                                                      \
     type __real_##name(__VA_ARGS__);                                                               \
     type __wrap_##name(__VA_ARGS__);                                                               \
-    type __wrap_##name(__VA_ARGS__)
+    UNINSTRUMENTED type __wrap_##name(__VA_ARGS__)
 
 #define FAIL(condition, error, result)                                                             \
     do {                                                                                           \
@@ -121,7 +128,7 @@ long __real_syscall(long number, ...);
 long __wrap_syscall(long number, ...);
 
 /* process_madvise(2) is the only one. */
-long __wrap_syscall(long number, ...)
+UNINSTRUMENTED long __wrap_syscall(long number, ...)
 {
     va_list args;
     va_start(args, number);
