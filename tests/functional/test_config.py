@@ -174,7 +174,6 @@ FAULTS = {
             "group": process("^group: nogroup"),
             "pid_file": process("^pid_file: /run/weft.pid"),
             "control": process("^control: /run/weft.sock"),
-            "busy_poll": process("^busy_poll: 50us"),
             "routes": f"listeners:\n  web:\n    bind: ':1'\n    ^routes: [{{pool: app}}]\n    pool: app\n{APP}",
             "sni_timeout": listener("^sni_timeout: 5s"),
             "accept_proxy": listener("^accept_proxy: on"),

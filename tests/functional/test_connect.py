@@ -220,6 +220,9 @@ def test_server_that_dies_does_not_take_the_rest_along(weft, backend):
     server = backend()
     daemon = weft.proxy(server.address)
     pairs = [(daemon.connect(), server.accept()) for _ in range(100)]
+    for client, peer in pairs:
+        client.sendall(b"x")
+        assert peer.recv(1) == b"x"
     cutters = [Background(net.reset, peer) for _, peer in pairs]
     for client, _ in pairs:
         net.expect_reset(client)

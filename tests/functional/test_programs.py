@@ -62,7 +62,7 @@ def test_redis_benchmark(weft, server, tmp_path, pipeline):
     host, port = split(daemon.address)
     out = programs.run(
         programs.find("redis-benchmark"), "-h", host, "-p", port, "-c", "50", "-P", pipeline,
-        "-n", scaled(20000, 3000), "-t", "ping,set,get,lrange_100", "-d", "1000", "--csv",
+        "-n", scaled(10000, 2000), "-t", "ping,set,get,lrange_100", "-d", "1000", "--csv",
     )  # fmt: skip
     tests = [line for line in out.splitlines() if line.startswith('"')]
     assert len(tests) >= 5
@@ -121,7 +121,7 @@ def test_pgbench(weft, postgres, back):
     daemon = weft.proxy(where, process={"workers": 2})
     host, port = split(daemon.address)
     pgbench("-i", "-s", "1", "-q", host=host, port=port)
-    transactions = scaled(200, 20)
+    transactions = scaled(100, 20)
     load = ["-c", "10", "-j", "2", "-n", "-t", transactions]
     out = pgbench(*load, host=host, port=port)
     done = re.search(r"actually processed: (\d+)/(\d+)", out)
@@ -228,7 +228,7 @@ def test_wrk(weft, nginx, path):
     daemon = weft.proxy(nginx.address, process={"workers": 2})
     connections = 100 if path == "small" else 8
     out = programs.run(
-        programs.find("wrk"), "-t", "2", "-c", connections, "-d", scaled("4s", "2s"),
+        programs.find("wrk"), "-t", "2", "-c", connections, "-d", scaled("3s", "2s"),
         "--timeout", "20s", f"http://{daemon.address}/{path}",
     )  # fmt: skip
     assert "Socket errors" not in out, out
@@ -240,7 +240,7 @@ def test_wrk(weft, nginx, path):
 def test_wrk_short_connections(weft, nginx):
     daemon = weft.proxy(nginx.address, process={"workers": 2})
     out = programs.run(
-        programs.find("wrk"), "-t", "2", "-c", "50", "-d", scaled("4s", "2s"),
+        programs.find("wrk"), "-t", "2", "-c", "50", "-d", scaled("3s", "2s"),
         "-H", "Connection: close", f"http://{daemon.address}/small",
     )  # fmt: skip
     assert "Non-2xx" not in out, out
@@ -260,7 +260,7 @@ def test_iperf3(weft, server, direction, workers):
     running = server(iperf3, "-s", "-p", split(where)[1], "-B", "127.0.0.1", address=where)
     daemon = weft.proxy(running.address, process={"workers": workers})
     host, port = split(daemon.address)
-    seconds = scaled(3, 1)
+    seconds = scaled(2, 1)
     load = ["-P", "8", "-t", seconds, "-J", *direction]
     report = json.loads(programs.run(iperf3, "-c", host, "-p", port, *load))
     assert "error" not in report, report.get("error")

@@ -186,8 +186,10 @@ def test_end(weft, backend, end):
     timeouts = {"idle_timeout": "400ms", "half_close_timeout": "400ms"}
     listener = {k: v for k, v in timeouts.items() if k == end}
     daemon = weft.proxy(server.address, listener=listener, process={"drain_timeout": "400ms"})
-    client = daemon.connect()
-    ENDS[end](client, server.accept(), daemon)
+    client, peer = daemon.connect(), server.accept()
+    client.sendall(b"x")
+    assert peer.recv(1) == b"x"  # weft has seen the connect succeed
+    ENDS[end](client, peer, daemon)
     assert daemon.record()["end"] == end
 
 

@@ -52,11 +52,11 @@ def test_idle_connection_is_closed(pair):
 
 @pytest.mark.parametrize("talker", ["client", "server"])
 def test_bytes_in_one_direction_keep_it_open(pair, talker):
-    client, server, daemon = pair(idle_timeout="2s")
+    client, server, daemon = pair(idle_timeout="1500ms")
     sender, receiver = (client, server) if talker == "client" else (server, client)
-    chat(sender, receiver, 4.5)
+    chat(sender, receiver, 3.2)
     watch = Stopwatch()
-    expect_end_in_time(receiver, 2.0 - 0.2, watch)
+    expect_end_in_time(receiver, 1.5 - 0.2, watch)
     assert daemon.record()["end"] == "idle_timeout"
 
 
@@ -112,11 +112,11 @@ def test_half_closed_connection_is_closed(pair, closer):
 
 @pytest.mark.parametrize("closer", ["client", "server"])
 def test_bytes_keep_a_half_closed_connection_open(pair, closer):
-    client, server, daemon = pair(half_close_timeout="2s", idle_timeout="2s")
+    client, server, daemon = pair(half_close_timeout="1500ms", idle_timeout="1500ms")
     leaver, stayer = (client, server) if closer == "client" else (server, client)
     leaver.shutdown(socket.SHUT_WR)
     net.expect_fin(stayer)
-    chat(stayer, leaver, 4.5)
+    chat(stayer, leaver, 3.2)
     stayer.shutdown(socket.SHUT_WR)
     net.expect_fin(leaver)
     assert daemon.record()["end"] == f"{closer}_closed"
