@@ -169,6 +169,12 @@ static void wake_main_early(void *arg)
     fiber_ready(arg);
 }
 
+static void wake_late(void *arg)
+{
+    ck_assert_int_eq(fiber_sleep(clock_now() + 20 * NSEC_PER_MSEC), 0);
+    fiber_ready(arg);
+}
+
 static void stale_main(void *arg)
 {
     int64_t short_wait = clock_now() + 5 * NSEC_PER_MSEC;
@@ -182,6 +188,13 @@ static void stale_main(void *arg)
     ck_assert_int_eq(fiber_park(long_wait), -ETIMEDOUT);
     ck_assert_int_ge(clock_now(), long_wait);
     join(waker);
+
+    struct fiber *again = spawn("waker", wake_main_early, fiber_self());
+    ck_assert_int_eq(fiber_park(clock_now() + 5 * NSEC_PER_MSEC), 0);
+    struct fiber *late = spawn("late", wake_late, fiber_self());
+    ck_assert_int_eq(fiber_park(CLOCK_NEVER), 0); /* the timer fires for nobody */
+    join(again);
+    join(late);
 }
 
 START_TEST(stale_timer_ends_no_wait)

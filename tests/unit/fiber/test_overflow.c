@@ -1,9 +1,12 @@
 #include "fiber/overflow.h"
 
+#include <errno.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -103,6 +106,30 @@ START_TEST(depth_that_fits_is_fine)
 }
 END_TEST
 
+static void *catch_and_leave(void *arg)
+{
+    stack_t *stack = arg;
+
+    if (sched_catch_overflow() != 0 || sigaltstack(NULL, stack) != 0)
+        stack->ss_sp = NULL;
+    return NULL;
+}
+
+/* Each thread has its alternate stack, and takes it along. */
+START_TEST(thread_frees_its_stack)
+{
+    for (int i = 0; i < 3; i++) {
+        stack_t stack = {.ss_sp = NULL};
+        pthread_t thread;
+        ck_assert_int_eq(pthread_create(&thread, NULL, catch_and_leave, &stack), 0);
+        ck_assert_int_eq(pthread_join(thread, NULL), 0);
+        ck_assert_ptr_nonnull(stack.ss_sp);
+        ck_assert_int_eq(msync(stack.ss_sp, stack.ss_size, MS_ASYNC), -1);
+        ck_assert_int_eq(errno, ENOMEM); /* unmapped */
+    }
+}
+END_TEST
+
 static void null_fiber(void *arg)
 {
     volatile int *volatile nothing = NULL;
@@ -162,5 +189,5 @@ END_TEST
 UNIT_MAIN("overflow", canary_is_named)
 #else
 UNIT_MAIN("overflow", overflow_is_named, depth_that_fits_is_fine, another_fault_is_not_called_so,
-          sent_signal_ends_the_process, canary_is_named)
+          sent_signal_ends_the_process, thread_frees_its_stack, canary_is_named)
 #endif
