@@ -30,6 +30,7 @@ struct conf_process {
     bool pin;                 /* worker n on the n-th CPU this process may use */
     unsigned max_connections; /* 0: auto, what the descriptor limit allows */
     int64_t drain_timeout;    /* [ns] */
+    int64_t busy_poll;        /* [ns] 0: off */
 };
 
 struct conf_log {

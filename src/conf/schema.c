@@ -6,6 +6,7 @@
 #include "conf/conf.h"
 #include "conf/value.h"
 
+#define US   INT64_C(1000)    /* [ns] */
 #define MS   INT64_C(1000000) /* [ns] */
 #define SEC  (1000 * MS)
 #define MIN  (60 * SEC)
@@ -73,8 +74,8 @@ static const struct schema_key process_keys[] = {
      .what = "Client connections at a time; auto: what the descriptor limit allows."},
     {"drain_timeout", SCHEMA_DURATION, AT(conf_process, drain_timeout), RANGE(MS, LONG),
      .fallback = "30s", .what = "How long a graceful stop waits for connections to end."},
-    {"busy_poll", SCHEMA_RESERVED, .fallback = "0",
-     .what = "Spin that long before sleeping, after recent activity."},
+    {"busy_poll", SCHEMA_DURATION, AT(conf_process, busy_poll), RANGE(US, 10 * MS), .zero = "off",
+     .fallback = "off", .what = "Spin that long before sleeping, after recent activity."},
     {.name = NULL},
 };
 

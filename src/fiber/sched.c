@@ -12,7 +12,21 @@
 #define STARVE_DELAY (1 * NSEC_PER_MSEC) /* until a stack is asked for again */
 #define TRIM_DELAY   (1 * NSEC_PER_SEC)
 
+/* Spinning before a wait: */
+#define SPIN_RECENT    (1 * NSEC_PER_MSEC) /* a wait shorter than this is recent activity */
+#define SPINS_MAX      16                  /* how many may pay before the loop is asked */
+#define SPINS_VAIN_MAX 8                   /* after so many in vain, 255 waits go without */
+
 _Thread_local struct sched *sched_current;
+
+static inline void cpu_relax(void)
+{
+#if defined(__x86_64__)
+    __builtin_ia32_pause();
+#elif defined(__aarch64__)
+    __asm__ volatile("yield");
+#endif
+}
 
 static struct annotate_stack stack_of(const struct fiber *f)
 {
@@ -133,8 +147,49 @@ static void run_ready(struct sched *s)
     atomic_store_explicit(&s->watched.running, NULL, memory_order_relaxed);
 }
 
+/*
+ * Look for events again and again instead of sleeping, up to `busy_poll`: waking a sleeping CPU
+ * costs more than a short wait. Where it was in vain, more and more of the following waits do
+ * without it, until it pays again.
+ *
+ * Returns whether fibers are ready, and the loop need not be asked: it is at least every SPINS_MAX
+ * times, for timers and mail.
+ */
+static bool spin(struct sched *s)
+{
+    int64_t until = clock_now() + s->busy_poll;
+
+    sched_add(&s->watched.spins, 1);
+    do {
+        netpoll_poll(s->netpoll);
+        clock_update();
+        if (!list_empty(&s->ready)) {
+            s->spins_in_vain = 0;
+            return ++s->spins_paid % SPINS_MAX != 0;
+        }
+        cpu_relax();
+    } while (clock_now() < until);
+    if (s->spins_in_vain < SPINS_VAIN_MAX)
+        s->spins_in_vain++;
+    s->spins_left_out = (1u << s->spins_in_vain) - 1;
+    return false;
+}
+
+/* Nothing is ready. Whether spinning is likely to pay: after recent activity, not after failure. */
+static bool should_spin(struct sched *s)
+{
+    if (!s->recent)
+        return false;
+    if (s->spins_left_out == 0)
+        return true;
+    s->spins_left_out--;
+    return false;
+}
+
 static void wait_for_events(struct sched *s)
 {
+    if (unlikely(s->busy_poll > 0) && list_empty(&s->ready) && should_spin(s) && spin(s))
+        return;
     s->polling = !list_empty(&s->ready) && !s->starved;
     if (unlikely(s->starved) && !ev_is_active(&s->pause)) {
         ev_timer_set(&s->pause, (ev_tstamp)STARVE_DELAY / NSEC_PER_SEC, 0.);
@@ -155,7 +210,8 @@ static void on_release(struct ev_loop *loop)
 
     if (s->polling)
         return;
-    account_busy(&s->watched, clock_update());
+    s->slept = clock_update();
+    account_busy(&s->watched, s->slept);
     atomic_store_explicit(&s->watched.busy_since, 0, memory_order_relaxed);
 }
 
@@ -167,6 +223,8 @@ static void on_acquire(struct ev_loop *loop)
 
     if (s->polling)
         account_busy(&s->watched, now);
+    else
+        s->recent = now - s->slept < SPIN_RECENT;
     atomic_store_explicit(&s->watched.busy_since, now, memory_order_relaxed);
     sched_add(&s->watched.turns, 1);
 }
@@ -211,6 +269,7 @@ struct sched *sched_new(const struct sched_options *o)
         return NULL;
     memset(s, 0, sizeof(*s));
     list_init(&s->ready);
+    s->busy_poll = o->busy_poll;
     ev_init(&s->trim, on_trim);
     ev_init(&s->pause, on_pause);
     errno = ENOMEM;
@@ -289,6 +348,7 @@ void sched_stats(const struct sched *s, struct sched_stats *ret)
         .switches = sched_load(&w->switches),
         .fibers = sched_load(&w->fibers),
         .stalls = sched_load(&s->stalls),
+        .spins = sched_load(&w->spins),
         .busy = (int64_t)sched_load(&w->busy),
     };
 }

@@ -28,6 +28,8 @@ struct sched_options {
     enum netpoll_kind netpoll;
     unsigned ev_backends; /* EVBACKEND_ flags for libev; 0: its choice */
     enum stack_guard guard;
+    int64_t
+        busy_poll; /* [ns] spin that long before sleeping, where it is likely to pay; 0: never */
 };
 
 struct sched_stats {
@@ -35,6 +37,7 @@ struct sched_stats {
     uint64_t switches; /* into fibers */
     uint64_t fibers;   /* alive */
     uint64_t stalls;   /* turns found to last longer than the limit by sched_watch */
+    uint64_t spins;    /* waits that began with spinning */
     int64_t busy;      /* [ns] spent outside the wait for events */
 };
 

@@ -18,6 +18,7 @@ struct sched_watched {
     _Atomic uint64_t turns;
     _Atomic uint64_t switches;
     _Atomic uint64_t fibers;
+    _Atomic uint64_t spins;
     _Atomic uint64_t busy;      /* [ns] the turns that are over */
     _Atomic int64_t busy_since; /* [monotonic ns] 0: waiting for events */
     const char *_Atomic running;
@@ -39,7 +40,13 @@ struct sched {
     bool stack_over; /* the fiber that left has no more use for its stack */
     bool starved;    /* no stack was to be had in this turn */
     bool stopped;
-    bool polling; /* this turn does not wait for events */
+    bool polling;            /* this turn does not wait for events */
+    bool recent;             /* the last wait was a short one */
+    uint8_t spins_in_vain;   /* in a row, to a maximum */
+    unsigned spins_left_out; /* waits that still go without spinning */
+    unsigned spins_paid;     /* ever */
+    int64_t busy_poll;       /* [ns] */
+    int64_t slept;           /* [monotonic ns] when the present wait began */
 
     struct sched_watched watched __attribute__((aligned(WEFT_CACHE_LINE)));
 

@@ -101,6 +101,7 @@ static int prepare_workers(struct process *p)
         w->number = i;
         w->proxy = p->proxy;
         w->sockets = &p->sockets;
+        w->busy_poll = p->conf->process.busy_poll;
         w->cpu = p->conf->process.pin ? nth_cpu(i) : -1;
         err = worker_prepare(w, &p->control.group, p->sessions);
     }

@@ -77,7 +77,7 @@ static void *worker_thread(void *arg)
 
 int worker_prepare(struct worker *w, const struct shard_group *group, struct pool *sessions)
 {
-    w->sched = sched_new(&(struct sched_options){0});
+    w->sched = sched_new(&(struct sched_options){.busy_poll = w->busy_poll});
     if (w->sched == NULL)
         return -errno;
     return shard_init(&w->shard, w->number, group, w->sched, sessions);

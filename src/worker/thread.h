@@ -16,6 +16,7 @@ struct worker {
     struct shard shard;
     struct proxy *proxy;             /* not owned */
     struct sockets *sockets;         /* not owned: each worker takes its own out of it */
+    int64_t busy_poll;               /* [ns] 0: off */
     int cpu;                         /* to be pinned to; -1: none */
     void (*ended)(struct worker *w); /* called on the worker's thread as its last act */
     void *arg;                       /* of `ended` */

@@ -30,6 +30,7 @@ START_TEST(the_dump_has_every_key)
                            "  pin: false\n"
                            "  max_connections: auto\n"
                            "  drain_timeout: 30s\n"
+                           "  busy_poll: off\n"
                            "log:\n"
                            "  access:\n"
                            "    output: stderr\n"
