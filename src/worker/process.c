@@ -5,6 +5,10 @@
 #include <signal.h>
 #include <stdlib.h>
 
+#ifdef HAVE_JEMALLOC
+#include <jemalloc/jemalloc.h>
+#endif
+
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/log.h"
@@ -54,6 +58,23 @@ static void tame_signals(void)
     sigdelset(&all, SIGABRT);
     pthread_sigmask(SIG_SETMASK, &all, NULL);
     signal(SIGPIPE, SIG_IGN);
+}
+
+/*
+ * Freed memory goes back to the system some seconds later; without a thread of its own jemalloc
+ * does that only while there are further calls, and after a burst there may be none.
+ */
+static void tune_allocator(void)
+{
+#ifdef HAVE_JEMALLOC
+    size_t threads = 1;
+    bool on = true;
+    int err = mallctl("max_background_threads", NULL, NULL, &threads, sizeof(threads));
+    if (err == 0)
+        err = mallctl("background_thread", NULL, NULL, &on, sizeof(on));
+    if (err != 0)
+        log_line(LOG_LEVEL_WARNING, "memory is given back late: %s", error_text(err));
+#endif
 }
 
 static int start_log(struct process *p, struct text *why)
@@ -141,6 +162,7 @@ static int start(struct process *p, struct text *why)
         err = start_log(p, why);
     if (err < 0)
         return err;
+    tune_allocator();
     err = control_init(&p->control, p->conf->process.workers, p->conf->process.drain_timeout);
     if (err == 0)
         err = make_proxy(p);
