@@ -1,12 +1,14 @@
 """Servers that refuse, reset, say nothing: the next one is tried, and nobody hangs."""
 
+import signal
 import socket
 
 import pytest
 
 import net
-from backends import Background, Refusing, Silent, echo, greeter, resetting
-from scale import MIB
+from backends import Background, Refusing, Silent, echo, greeter, resetting, send_stream
+from scale import KIB, MIB
+from streams import Stream
 from waiting import Stopwatch, until
 
 
@@ -105,6 +107,31 @@ def test_data_sent_during_the_connect_is_not_lost(weft, backend):
     client.sendall(b"early bird")
     client.shutdown(socket.SHUT_WR)
     assert net.read_all(client) == b"early bird"
+
+
+@pytest.mark.parametrize(
+    "size, fin", [(1, False), (1, True), (10 * KIB, False), (10 * KIB, True), (1 * MIB, False)]
+)
+def test_data_that_was_there_before_the_connect_is_not_lost(weft, backend, size, fin):
+    """What is read ahead goes to the server that answers, not to the one that did not."""
+    good = backend()
+    daemon = weft.proxy(backend(kind=Refusing).address, good.address)
+    daemon.signal(signal.SIGSTOP)
+    clients = [daemon.connect() for _ in range(4)]
+    senders = [Background(send_stream, s, Stream(n), size) for n, s in enumerate(clients)]
+    if fin:
+        for s, sender in zip(clients, senders):
+            sender.result()
+            s.shutdown(socket.SHUT_WR)
+    daemon.signal(signal.SIGCONT)
+    peers = [good.accept() for _ in clients]
+    for sender in senders:
+        sender.result()
+    for s in clients:
+        s.shutdown(socket.SHUT_WR)  # a second time does no harm
+    seen = [net.read_all(peer) for peer in peers]
+    wanted = [Stream(n).read(0, size) for n in range(len(clients))]
+    assert sorted(seen) == sorted(wanted)
 
 
 # --- the next server ----------------------------------------------------------------------------
