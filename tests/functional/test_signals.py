@@ -184,8 +184,8 @@ def test_stop_with_a_full_backlog(weft, backend, number):
 def backlog(weft, backend):
     """Factory: a daemon that got `number` while connections waited in its backlog."""
 
-    def make(server, number, workers):
-        process = {"workers": workers, "drain_timeout": "1s"}
+    def make(server, number, workers, drain_timeout="1s"):
+        process = {"workers": workers, "drain_timeout": drain_timeout}
         daemon = weft.proxy(server.address, process=process)
         daemon.signal(signal.SIGSTOP)
         clients = [daemon.connect() for _ in range(20)]
@@ -200,7 +200,7 @@ def backlog(weft, backend):
 @pytest.mark.parametrize("workers", [1, 2])
 def test_graceful_stop_serves_the_backlog(backend, backlog, number, workers):
     """As far as those clients know they have a connection already."""
-    daemon, clients = backlog(backend(greeter("served")), number, workers)
+    daemon, clients = backlog(backend(greeter("served")), number, workers, "20s")
     for client in clients:
         assert net.read_all(client) == b"served"
         client.close()
