@@ -6,7 +6,7 @@
 #include "load.h"
 #include "net.h"
 
-#define REST_NS 10000000000 /* for what is in the buffers when the window closes */
+#define REST_NS 20000000000 /* for what is in the buffers when the window closes */
 #define REQUEST sizeof(struct frame)
 
 /*

@@ -3,7 +3,7 @@
 #include "fleet.h"
 #include "load.h"
 
-#define REST_NS 5000000000 /* for the exchanges that are on their way when the window closes */
+#define REST_NS 20000000000 /* for the exchanges that are on their way when the window closes */
 
 struct pingpong {
     struct load *load;

@@ -6,7 +6,7 @@
 #include "load.h"
 
 #define NS_PER_S 1e9
-#define REST_NS  5000000000 /* for what is due and not answered when the window closes */
+#define REST_NS  20000000000 /* for what is due and not answered when the window closes */
 
 /*
  * Message k is due at `start + k * interval`. It goes out on any connection that is free, in

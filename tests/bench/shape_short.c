@@ -4,7 +4,7 @@
 #include "client.h"
 #include "load.h"
 
-#define REST_NS 5000000000 /* for the connections that are open when the window closes */
+#define REST_NS 20000000000 /* for the connections that are open when the window closes */
 
 struct burst {
     struct load *load;

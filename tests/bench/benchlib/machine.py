@@ -56,11 +56,18 @@ class Ports:
         raise Trouble("no free port")
 
 
-def allow_descriptors():
-    """Raise the limit of descriptors to the hard one, for every process started from here."""
+def allow_descriptors(wanted):
+    """
+    Let every process started from here have so many descriptors, or as many as may be.
+
+    Returns how many. Root may raise the hard limit too.
+    """
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    return hard
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (max(hard, wanted), max(hard, wanted)))
+    except (ValueError, PermissionError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    return resource.getrlimit(resource.RLIMIT_NOFILE)[1]
 
 
 def descendants(pid):
@@ -198,3 +205,12 @@ def first_line(argv):
     done = subprocess.run(argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     lines = done.stdout.strip().splitlines()
     return lines[0].strip() if lines else "unknown"
+
+
+def output(argv):
+    """What a program prints on its standard output; nothing, where it is missing or fails."""
+    try:
+        done = subprocess.run(argv, capture_output=True, text=True)
+    except OSError:
+        return ""
+    return done.stdout.strip() if done.returncode == 0 else ""

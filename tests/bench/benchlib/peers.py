@@ -31,13 +31,14 @@ class Peer:
     """One proxy, as its users would set it up to do nothing but forward."""
     name = ""
     competitor = True  # one of those that weft is compared with
+    descriptors = 2    # that a connection takes
 
     def __init__(self, programs, weft):
         self.programs = programs
         self.weft = weft
 
     def missing(self):
-        """What this machine lacks to run it, or None."""
+        """Why it can't run on this machine, or None."""
         return None
 
     def version(self):
@@ -54,47 +55,83 @@ class Peer:
 class Weft(Peer):
     name = "weft"
     competitor = False
+    process = ""   # more keys of the process
+    listener = ""  # of the listener
 
     CONFIG = """\
 weft:
   workers: {threads}
   pin: off
+{process}
 log:
   access: {{output: off}}
   error: {{output: stderr, level: warning}}
 listeners:
-  bench: {{bind: "127.0.0.1:{port}", pool: bench}}
+  bench:
+    bind: "127.0.0.1:{port}"
+    pool: bench
+{listener}
 pools:
   bench: {{servers: ["127.0.0.1:{backend}"]}}
 """
 
     def missing(self):
-        return None if os.access(self.weft, os.X_OK) else f"no program {self.weft}"
+        """A key that this weft does not know yet is a reason too."""
+        if not os.access(self.weft, os.X_OK):
+            return f"no program {self.weft}"
+        with tempfile.TemporaryDirectory(prefix="weft-bench-") as directory:
+            path = self.configure(Place(directory, 1, 2, 1, 1000))
+            done = subprocess.run([self.weft, "-t", "-c", path], capture_output=True, text=True)
+        faults = done.stderr.strip().splitlines()
+        if done.returncode == 0:
+            return None
+        return faults[0].rpartition("error: ")[2] if faults else "weft refuses its configuration"
 
     def version(self):
-        return machine.first_line([self.weft, "--version"])
+        built = machine.output([self.weft, "-V"]).splitlines()
+        commit = machine.output(["git", "-C", HERE, "describe", "--always", "--dirty",
+                                 "--abbrev=10"])
+        return ", ".join([*built[:1], *([f"commit {commit}"] if commit else []), *built[1:2]])
+
+    def configure(self, place):
+        text = self.CONFIG.format(process=self.process, listener=self.listener, **vars(place))
+        return place.write("weft.yaml", text)
 
     def command(self, place):
-        return [self.weft, "-c", place.write("weft.yaml", self.CONFIG.format(**vars(place)))]
+        return [self.weft, "-c", self.configure(place)]
+
+
+class WeftBusy(Weft):
+    """It spins for a while before it sleeps."""
+    name = "weft-busy"
+    process = "  busy_poll: 50us"
+
+
+class WeftCopy(Weft):
+    """Bulk goes through its buffers, as small messages do."""
+    name = "weft-copy"
+    listener = "    splice: off"
 
 
 class HAProxy(Peer):
     name = "haproxy"
+    process = ""   # more lines of the global section
+    defaults = ""  # and of that for all proxies
     pipes = 0
-    options = ""
 
     CONFIG = """\
 global
     nbthread {threads}
     maxconn {connections}
     maxpipes {pipes}
+{process}
 defaults
     mode tcp
     maxconn {connections}
     timeout connect 5s
     timeout client 10m
     timeout server 10m
-{options}
+{defaults}
 listen bench
     bind 127.0.0.1:{port}
     server backend 127.0.0.1:{backend}
@@ -108,15 +145,22 @@ listen bench
 
     def command(self, place):
         connections = (place.descriptors - 200) // 2 - self.pipes
-        text = self.CONFIG.format(connections=connections, pipes=self.pipes, options=self.options,
-                                  **vars(place))
+        text = self.CONFIG.format(connections=connections, pipes=self.pipes,
+                                  process=self.process, defaults=self.defaults, **vars(place))
         return ["haproxy", "-db", "-f", place.write("haproxy.cfg", text)]
 
 
 class HAProxySplice(HAProxy):
     name = "haproxy-splice"
     pipes = 500
-    options = "    option splice-auto"
+    defaults = "    option splice-auto"
+
+
+class HAProxyBusy(HAProxy):
+    """It never sleeps. Compared with nobody but weft that spins too."""
+    name = "haproxy-busy"
+    competitor = False
+    process = "    busy-polling"
 
 
 class Nginx(Peer):
@@ -158,7 +202,9 @@ stream {{
 
 
 class Go(Peer):
+    """io.Copy splices, and holds a pipe a direction meanwhile, even of an idle connection."""
     name = "go"
+    descriptors = 6
 
     def missing(self):
         return None if shutil.which("go") else "go is not installed"
@@ -206,5 +252,5 @@ class Direct(Peer):
         return None
 
 
-PEERS = {peer.name: peer for peer in (Weft, HAProxy, HAProxySplice, Nginx, Go, Bare, Direct)}
-DEFAULT = ["weft", "haproxy", "nginx", "go", "bare", "direct"]
+ALL = [Weft, WeftBusy, WeftCopy, HAProxy, HAProxySplice, HAProxyBusy, Nginx, Go, Bare, Direct]
+PEERS = {peer.name: peer for peer in ALL}

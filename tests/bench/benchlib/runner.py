@@ -8,13 +8,15 @@ import tempfile
 import time
 from contextlib import ExitStack
 from dataclasses import dataclass
+from statistics import median
 
-from . import cases, machine
+from . import cases, machine, suites
 from .machine import Process, Trouble
 from .peers import Place
 
 ACCOUNT_SLACK = 0.02  # between the two accounts of the window, and a tick a thread
-LOAD_PATIENCE = 60    # beyond the time that was asked for [s]
+LOAD_PATIENCE = 120   # beyond the time that was asked for [s]
+CALIBRATIONS = 3
 
 
 @dataclass
@@ -23,11 +25,20 @@ class Settings:
     seconds: float
     warmup: float
     settle: float       # before memory is read [s]
-    threads: int
-    proxy_cpus: set
-    load_cpus: set
-    descriptors: int
+    cpus: list
+    pin: bool           # proxy and load on CPUs of their own; None: where the proxy has one thread
+    descriptors: int    # that a process may have
     check: bool         # compare every byte
+
+    def pinned(self, case):
+        alone = case.threads == 1 if self.pin is None else self.pin
+        return alone and len(self.cpus) > 1
+
+    def proxy_cpus(self, case):
+        return set(self.cpus[:1] if self.pinned(case) else self.cpus)
+
+    def load_cpus(self, case):
+        return set(self.cpus[1:2] if self.pinned(case) else self.cpus)
 
 
 class Accounts:
@@ -54,7 +65,14 @@ class Runner:
     def __init__(self, settings):
         self.settings = settings
         self.ports = machine.Ports()
-        self.reference = {}  # HAProxy's ping-pong rate, by the number of connections
+        self.reference = {}  # HAProxy's ping-pong rate, by the ping-pong's name
+
+    def cannot(self, case, peer):
+        """Why this peer can't be measured in this case, or None."""
+        wanted = wanted_descriptors(case, peer)
+        if wanted > self.settings.descriptors:
+            return f"needs {wanted} descriptors of {self.settings.descriptors}"
+        return peer.missing()
 
     def run(self, case, peer):
         """Measure once. Returns a record; one with `trouble` is no measurement."""
@@ -68,7 +86,7 @@ class Runner:
         return record
 
     def measure(self, case, peer, directory, stack, record):
-        backend, proxy, port = self.start(peer, directory, stack)
+        backend, proxy, port = self.start(case, peer, directory, stack)
         pids = machine.settled_family(proxy.pid)
         before = Accounts(pids, backend.pid)
         load = self.load(case, port, pids, directory, stack)
@@ -85,17 +103,19 @@ class Runner:
         except (IndexError, ValueError):
             raise Trouble(f"the backend failed: {backend.said()}")
 
-    def start(self, peer, directory, stack):
+    def start(self, case, peer, directory, stack):
         """Start both sides. Returns the backend, the proxy (or the backend again) and its port."""
         s = self.settings
-        place = Place(directory, self.ports.take(), self.ports.take(), s.threads, s.descriptors)
+        place = Place(directory, self.ports.take(), self.ports.take(), case.threads,
+                      s.descriptors)
         command = peer.command(place)
-        cpus = s.load_cpus if command else s.proxy_cpus
+        cpus = s.load_cpus(case) if command else s.proxy_cpus(case)
         backend = self.spawn([self.program("backend"), str(place.backend)], cpus, directory, stack)
         backend.await_port(place.backend)
         if command is None:
             return backend, backend, place.backend
-        proxy = self.spawn(command, s.proxy_cpus, directory, stack, env=peer.environment(place))
+        proxy = self.spawn(command, s.proxy_cpus(case), directory, stack,
+                           env=peer.environment(place))
         proxy.await_port(place.port)
         return backend, proxy, place.port
 
@@ -114,10 +134,10 @@ class Runner:
                 "-t", str(s.seconds * case.stretch), "-W", ",".join(map(str, pids))]
         argv += case.arguments
         if case.percent:
-            argv += ["-r", str(self.reference[case.connections] * case.percent / 100)]
+            argv += ["-r", str(self.reference[reference_name(case)] * case.percent / 100)]
         if s.check:
             argv += ["-c"]
-        return self.spawn(argv, s.load_cpus, directory, stack, stdin=subprocess.PIPE,
+        return self.spawn(argv, s.load_cpus(case), directory, stack, stdin=subprocess.PIPE,
                           stdout=subprocess.PIPE)
 
     def finish(self, load, case):
@@ -154,13 +174,24 @@ class Runner:
                 "memory_more": (full - quarter) / (held - some)}
 
     def calibrate(self, case, peer):
-        """Find the rate that a case of a percentage refers to."""
-        if case.percent and case.connections not in self.reference:
-            pingpong = cases.find(f"pingpong{case.connections}")
-            record = self.run(pingpong, peer)
-            if "trouble" in record:
-                raise Trouble(f"no reference rate for {case.name}: {record['trouble']}")
-            self.reference[case.connections] = record["rate"]
+        """Find the rate that a case of a percentage refers to; Trouble, where there is none."""
+        name = reference_name(case)
+        if not case.percent or name in self.reference:
+            return
+        records = [self.run(cases.find(name), peer) for _ in range(CALIBRATIONS)]
+        rates = [r["rate"] for r in records if "trouble" not in r]
+        if not rates:
+            raise Trouble(f"no reference rate: {records[-1]['trouble']}")
+        self.reference[name] = median(rates)
+
+
+def reference_name(case):
+    return f"pingpong{case.connections}@{case.threads}"
+
+
+def wanted_descriptors(case, peer):
+    """What the proxy's process needs; the load's and the backend's need fewer."""
+    return suites.SPARE_DESCRIPTORS + case.connections * peer.descriptors
 
 
 def check(record, case):
