@@ -418,7 +418,8 @@ def test_dump_fills_in_every_default(check):
     assert app["retries"] == 2
     assert tree["log"]["access"] == {"output": "stderr", "format": "json"}
     assert tree["log"]["error"] == {"output": "stderr", "level": "info"}
-    assert set(tree["weft"]) == {"workers", "pin", "max_connections", "drain_timeout"}
+    assert tree["weft"]["busy_poll"] in OFF
+    assert set(tree["weft"]) == {"workers", "pin", "max_connections", "drain_timeout", "busy_poll"}
     assert tree["weft"]["drain_timeout"] == "30s"
 
 
