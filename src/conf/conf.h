@@ -25,6 +25,8 @@ enum conf_log_format { CONF_LOG_JSON, CONF_LOG_TEXT };
 
 enum conf_balance { CONF_ROUND_ROBIN };
 
+enum conf_splice { CONF_SPLICE_AUTO, CONF_SPLICE_ON, CONF_SPLICE_OFF };
+
 struct conf_process {
     unsigned workers;         /* threads; never 0: auto is worked out */
     bool pin;                 /* worker n on the n-th CPU this process may use */
@@ -63,6 +65,7 @@ struct conf_listener {
     int64_t idle_timeout;       /* [ns] 0: never */
     int64_t half_close_timeout; /* [ns] 0: never */
     unsigned max_connections;   /* 0: unlimited */
+    enum conf_splice splice;
     bool nodelay;
     struct conf_keepalive keepalive;
     unsigned backlog;

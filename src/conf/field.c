@@ -149,11 +149,14 @@ static void write_bool(const struct schema_key *key, const void *at, struct text
     text_add_string(out, *(const bool *)at ? "true" : "false");
 }
 
-/* The word of the table that `text` is; `off` in any spelling. */
+/* The word of the table that `text` is; `on` and `off` in any spelling. */
 static const struct schema_word *find_word(const struct schema_word *words, const char *text)
 {
+    bool truth;
     if (value_is_off(text))
         text = "off";
+    else if (value_bool(text, &truth) == VALUE_OK)
+        text = "on";
     for (const struct schema_word *w = words; w->name != NULL; w++)
         if (strcmp(w->name, text) == 0)
             return w;

@@ -46,6 +46,13 @@ static const struct schema_word level_words[] = {
     {"error", LOG_LEVEL_ERROR, true},   {.name = NULL},
 };
 
+static const struct schema_word splice_words[] = {
+    {"auto", CONF_SPLICE_AUTO, true},
+    {"on", CONF_SPLICE_ON, true},
+    {"off", CONF_SPLICE_OFF, true},
+    {.name = NULL},
+};
+
 static const struct schema_word output_words[] = {
     {"stderr", LOG_OUTPUT_STDERR, true}, {"stdout", LOG_OUTPUT_STDOUT, true},
     {"syslog", LOG_OUTPUT_SYSLOG, true}, {"journal", LOG_OUTPUT_JOURNAL, JOURNAL_BUILT},
@@ -166,7 +173,8 @@ static const struct schema_key listener_keys[] = {
      .what = "Close a connection that is that old."},
     {"on_change", SCHEMA_RESERVED, .fallback = "keep",
      .what = "What becomes of connections when a reload changes the listener."},
-    {"splice", SCHEMA_RESERVED, .fallback = "auto", .what = "Move bytes inside the kernel."},
+    {"splice", SCHEMA_CHOICE, AT(conf_listener, splice), .words = splice_words, .fallback = "auto",
+     .what = "Move bytes inside the kernel; auto: where they come in bulk."},
     {"nodelay", SCHEMA_BOOL, AT(conf_listener, nodelay), .fallback = "true",
      .what = "Send small pieces at once, without waiting to fill a packet (TCP_NODELAY)."},
     {"keepalive", SCHEMA_GROUP, AT(conf_listener, keepalive), .group = &keepalive_group,

@@ -41,6 +41,7 @@ static void record_fill(struct record *r, const struct session *s, enum session_
         .source = source_of(s),
         .worker = s->shard->number,
         .retries = s->retries,
+        .spliced = s->relay.in.spliced || s->relay.out.spliced,
         .end = end,
     };
     socket_local(s->client.poll.fd, &r->destination);
@@ -135,7 +136,7 @@ void record_format_json(struct text *out, const void *record)
     json_uint(out, "worker", r->worker);
     json_uint(out, "generation", r->generation);
     if (r->upstream_source.len > 0)
-        json_string(out, "via", "copy");
+        json_string(out, "via", r->spliced ? "splice" : "copy");
     text_add_string(out, "}");
 }
 

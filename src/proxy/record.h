@@ -5,6 +5,7 @@
 #ifndef WEFT_PROXY_RECORD_H
 #define WEFT_PROXY_RECORD_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/addr.h"
@@ -31,6 +32,7 @@ struct record {
     struct addr upstream_source; /* len 0: no connect came through */
     unsigned worker;
     unsigned retries;
+    bool spliced; /* some of the bytes did not come through weft's memory */
     enum session_end end;
 };
 

@@ -4,8 +4,21 @@
 
 #include "base/clock.h"
 #include "io/buffers.h"
+#include "io/splice.h"
 
-#define RELAY_MOVES 4 /* reads of a direction in one turn, at most 256 KiB each */
+#define RELAY_MOVES 4         /* reads of a direction in one turn, at most 256 KiB each ... */
+#define RELAY_BYTES (1 << 20) /* [bytes] ... and none after so many: a pipe takes more at once */
+
+#define RELAY_CALM 4 /* reads in a row that make the offer smaller */
+
+/*
+ * Where splicing begins to pay, and where copying is no worse: measured, with room between the two
+ * so that a direction does not waver.
+ */
+#define SPLICE_FROM  (32 << 10) /* [bytes] a read that speaks for splicing */
+#define SPLICE_AFTER 4          /* such reads in a row */
+#define COPY_BELOW   (8 << 10)  /* [bytes] a read that speaks for copying */
+#define COPY_AFTER   8          /* such reads in a row */
 
 /* The sides of a direction, and what their failures are called. */
 struct way {
@@ -17,39 +30,71 @@ struct way {
     enum session_end sink_reset;
 };
 
-static void half_init(struct relay_half *h)
+static void half_init(struct relay_half *h, enum conf_splice mode)
 {
+    *h = (struct relay_half){
+        .phase = HALF_FLOWING,
+        .nodes = 1,
+        .mode = (uint8_t)mode,
+        .splicing = mode == CONF_SPLICE_ON,
+    };
     ring_init(&h->ring, io_buffers(), false);
-    h->received = h->sent = 0;
-    h->phase = HALF_FLOWING;
-    h->nodes = 1;
 }
 
-void relay_init(struct relay *r)
+void relay_init(struct relay *r, enum conf_splice mode)
 {
-    half_init(&r->in);
-    half_init(&r->out);
+    half_init(&r->in, mode);
+    half_init(&r->out, mode);
     r->activity = clock_now();
     r->end = r->first_fin = END_NONE;
 }
 
-void relay_reset(struct relay *r)
+static void half_reset(struct relay_half *h)
 {
-    ring_reset(&r->in.ring);
-    ring_reset(&r->out.ring);
+    ring_reset(&h->ring);
+    if (h->pipe != NULL)
+        pipes_put(h->pipe);
+    h->pipe = NULL;
 }
 
-/* Offer more after a full read, less after one that needed under half of it. */
+void relay_reset(struct relay *r)
+{
+    half_reset(&r->in);
+    half_reset(&r->out);
+}
+
+static bool half_is_empty(const struct relay_half *h)
+{
+    return h->pipe == NULL && ring_length(&h->ring) == 0;
+}
+
+/* Change between ring and pipe once enough reads in a row have spoken for it. */
+static void half_judge(struct relay_half *h, bool for_change, unsigned enough)
+{
+    if (h->mode != CONF_SPLICE_AUTO)
+        return;
+    h->streak = for_change ? (uint8_t)(h->streak + 1) : 0;
+    if (h->streak == enough) {
+        h->splicing = !h->splicing;
+        h->streak = 0;
+    }
+}
+
+/* Offer more after a full read, less after some in a row that needed under half of it. */
 static void half_adapt(struct relay_half *h, size_t got)
 {
     size_t offered = (size_t)h->nodes * RING_NODE_PAYLOAD;
-    if (got == offered && h->nodes < RING_IOV_MAX)
-        h->nodes *= 2;
-    else if (got < offered / 2 && h->nodes > 1)
+    if (got >= offered / 2) {
+        h->calm = 0;
+        if (got == offered && h->nodes < RING_IOV_MAX)
+            h->nodes *= 2;
+    } else if (h->nodes > 1 && ++h->calm == RELAY_CALM) {
+        h->calm = 0;
         h->nodes /= 2;
+    }
 }
 
-/* Read once from the source. Returns as conn_try_readv. */
+/* Read once into the ring. Returns as conn_try_readv. */
 static ssize_t half_fill(struct relay_half *h, struct conn *source)
 {
     if (!conn_readable(source))
@@ -63,13 +108,65 @@ static ssize_t half_fill(struct relay_half *h, struct conn *source)
     if (got > 0) {
         h->received += (uint64_t)got;
         half_adapt(h, (size_t)got);
+        if (!h->splicing)
+            half_judge(h, got >= SPLICE_FROM, SPLICE_AFTER);
     }
     return got;
+}
+
+/* Read once into a pipe. Returns as splice_fill, and -ENOBUFS where there is no pipe. */
+static ssize_t half_splice(struct relay_half *h, struct conn *source)
+{
+    if (!conn_readable(source))
+        return -EAGAIN;
+    struct pipe *p = pipes_get();
+    if (p == NULL)
+        return -ENOBUFS;
+    ssize_t got = splice_fill(p, source);
+    if (got <= 0) {
+        pipes_put(p);
+        return got;
+    }
+    h->pipe = p;
+    h->received += (uint64_t)got;
+    h->spliced = true;
+    half_judge(h, got < COPY_BELOW, COPY_AFTER);
+    return got;
+}
+
+/* Read once from the source, the way it is done at present. Returns as conn_try_readv. */
+static ssize_t half_read(struct relay_half *h, struct conn *source)
+{
+    if (!h->splicing)
+        return half_fill(h, source);
+    ssize_t got = half_splice(h, source);
+    if (got == -EINVAL) {
+        h->mode = CONF_SPLICE_OFF;
+        h->splicing = false;
+    }
+    bool by_copy = got == -EINVAL || got == -ENOBUFS ||
+                   (got == -EAGAIN && (source->poll.ready & NETPOLL_HANGUP) != 0);
+    return by_copy ? half_fill(h, source) : got;
+}
+
+static int half_drain_pipe(struct relay_half *h, struct conn *sink)
+{
+    while (h->pipe->length > 0) {
+        ssize_t put = splice_drain(h->pipe, sink);
+        if (put < 0)
+            return (int)put;
+        h->sent += (uint64_t)put;
+    }
+    pipes_put(h->pipe);
+    h->pipe = NULL;
+    return 0;
 }
 
 /* Write all that waits to the sink. Returns 0 when all is out, -EAGAIN, or another -errno. */
 static int half_drain(struct relay_half *h, struct conn *sink)
 {
+    if (h->pipe != NULL)
+        return half_drain_pipe(h, sink);
     struct iovec iov[RING_IOV_MAX];
     int n;
     while ((n = ring_peek(&h->ring, iov, RING_IOV_MAX)) > 0) {
@@ -126,9 +223,9 @@ static enum relay_state way_blocked(struct relay *r, const struct way *w)
  */
 static enum relay_state way_read(struct relay *r, const struct way *w)
 {
-    if (ring_length(&w->half->ring) > 0 || w->half->phase == HALF_DRAINING)
+    if (!half_is_empty(w->half) || w->half->phase == HALF_DRAINING)
         return RELAY_BUSY;
-    ssize_t got = half_fill(w->half, w->source);
+    ssize_t got = half_read(w->half, w->source);
     if (got > 0)
         return RELAY_BUSY;
     if (got == -EAGAIN)
@@ -161,7 +258,8 @@ static enum relay_state way_write(struct relay *r, const struct way *w)
 /* One direction's share of a turn. */
 static enum relay_state way_turn(struct relay *r, const struct way *w)
 {
-    for (int move = 0; move < RELAY_MOVES; move++) {
+    uint64_t enough = w->half->sent + RELAY_BYTES;
+    for (int move = 0; move < RELAY_MOVES && w->half->sent < enough; move++) {
         if (w->half->phase == HALF_CLOSED)
             return RELAY_WAITING;
         enum relay_state state = way_read(r, w);

@@ -1,10 +1,19 @@
 /*
  * The relay: bytes between two connections, each direction a small state machine of its own.
  *
- *      client ──read──> [ in:  ring ] ──write──> server
- *      client <─write── [ out: ring ] <──read─── server
+ *      client ──read──> [ in:  ring or pipe ] ──write──> server
+ *      client <─write── [ out: ring or pipe ] <──read─── server
  *
- *      FLOWING ── source's FIN read ──> DRAINING ── ring empty, FIN forwarded ──> CLOSED
+ *      FLOWING ── source's FIN read ──> DRAINING ── all sent, FIN forwarded ──> CLOSED
+ *
+ * Bulk goes through a pipe, inside the kernel, all else through the ring. A direction that splices
+ * holds a pipe only while there is something in it, as the ring holds nodes; where there is none to
+ * be had, the ring does it. Never do both hold bytes.
+ *
+ *               some large reads in a row
+ *      copying ───────────────────────────> splicing
+ *              <───────────────────────────
+ *               some small reads in a row
  *
  * A turn never waits: it moves what can be moved, up to a bound, and says what it stopped at. The
  * state is here and not on a stack, so that who waits for the next turn needs no stack.
@@ -17,7 +26,9 @@
 
 #include "base/attr.h"
 #include "base/ring.h"
+#include "conf/conf.h"
 #include "io/conn.h"
+#include "io/pipes.h"
 #include "proxy/end.h"
 
 enum half_phase { HALF_FLOWING, HALF_DRAINING, HALF_CLOSED };
@@ -25,10 +36,16 @@ enum half_phase { HALF_FLOWING, HALF_DRAINING, HALF_CLOSED };
 /* One direction. */
 struct relay_half {
     struct ring ring;  /* read and not yet written */
+    struct pipe *pipe; /* likewise; NULL when empty */
     uint64_t received; /* [bytes] from the source, ever */
     uint64_t sent;     /* [bytes] to the sink, ever */
     uint8_t phase;     /* enum half_phase */
     uint8_t nodes;     /* ring nodes that the next read is offered */
+    uint8_t calm;      /* reads in a row that needed less than half of them */
+    uint8_t mode;      /* enum conf_splice: may it change between ring and pipe? */
+    uint8_t streak;    /* reads in a row that speak for such a change */
+    bool splicing;     /* the next read goes to a pipe */
+    bool spliced;      /* some read did */
 };
 
 struct relay {
@@ -45,9 +62,9 @@ enum relay_state {
     RELAY_DONE,    /* `end` says how */
 };
 
-void relay_init(struct relay *r);
+void relay_init(struct relay *r, enum conf_splice mode);
 
-/** Give back what is still buffered. */
+/** Drop what is still buffered. */
 void relay_reset(struct relay *r);
 
 /**

@@ -181,7 +181,7 @@ static void session_init(struct session *s, struct shard *shard, struct proxy_li
         memcpy(&s->source, &peer->sa, peer->len);
     conn_init(&s->client, fd, peer->sa.sa_family);
     s->upstream.poll.fd = -1;
-    relay_init(&s->relay);
+    relay_init(&s->relay, listener->conf->splice);
 }
 
 int session_start(struct shard *shard, struct proxy_listener *listener, int fd,

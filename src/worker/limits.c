@@ -5,6 +5,8 @@
 #include <stdio.h>
 #include <sys/resource.h>
 
+#include "io/pipes.h"
+
 #define DESCRIPTORS_PER_CONNECTION 2
 #define DESCRIPTORS_PER_WORKER     4  /* libev's epoll, the netpoller's, wake-ups */
 #define DESCRIPTORS_RESERVED       16 /* standard streams, logs, signals, a resolver now and then */
@@ -48,11 +50,21 @@ static unsigned long long count_servers_with_ports(const struct conf *conf)
     return count;
 }
 
+static unsigned count_pipes(const struct conf *conf, unsigned descriptors)
+{
+    for (size_t i = 0; i < conf->listener_count; i++) {
+        if (conf->listeners[i].splice != CONF_SPLICE_OFF)
+            return pipes_advise(descriptors, conf->process.workers);
+    }
+    return 0;
+}
+
 int limits_find(const struct conf *conf, unsigned listening, struct limits *ret)
 {
     unsigned descriptors = raise_descriptor_limit();
-    unsigned reserved =
-        DESCRIPTORS_RESERVED + listening + conf->process.workers * DESCRIPTORS_PER_WORKER;
+    unsigned pipes = count_pipes(conf, descriptors);
+    unsigned reserved = DESCRIPTORS_RESERVED + listening +
+                        conf->process.workers * DESCRIPTORS_PER_WORKER + pipes * PIPES_DESCRIPTORS;
     if (descriptors < reserved + DESCRIPTORS_PER_CONNECTION) {
         *ret = (struct limits){.descriptors = descriptors, .reserved = reserved};
         return -EMFILE;
@@ -63,6 +75,7 @@ int limits_find(const struct conf *conf, unsigned listening, struct limits *ret)
     *ret = (struct limits){
         .descriptors = descriptors,
         .reserved = reserved,
+        .pipes = pipes,
         .ports = ports < UINT_MAX ? (unsigned)ports : UINT_MAX,
         .max_connections = asked != 0 && asked < allowed ? asked : allowed,
     };

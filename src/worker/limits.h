@@ -8,7 +8,8 @@
 
 struct limits {
     unsigned descriptors;     /* RLIMIT_NOFILE, after it was raised */
-    unsigned reserved;        /* descriptors that are not connections' */
+    unsigned reserved;        /* descriptors that are not connections', the pipes' among them */
+    unsigned pipes;           /* that splicing may have open; 0: none */
     unsigned ports;           /* connections that the local port range allows; 0: not bound by it */
     unsigned max_connections; /* in effect */
 };

@@ -15,6 +15,7 @@
 #include "fiber/fiber.h"
 #include "fiber/sched.h"
 #include "io/buffers.h"
+#include "io/pipes.h"
 #include "proxy/session.h"
 #include "worker/control.h"
 #include "worker/limits.h"
@@ -109,6 +110,7 @@ static int make_proxy(struct process *p)
     int err = io_buffers_init();
     if (err < 0)
         return err;
+    pipes_set_budget(p->limits.pipes);
     p->sessions = session_pool_new();
     p->proxy = proxy_new(p->conf, 1, p->limits.max_connections);
     return p->sessions != NULL && p->proxy != NULL ? 0 : -ENOMEM;

@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "fiber/fiber.h"
 #include "fiber/sched.h"
+#include "io/pipes.h"
 #include "proxy/acceptor.h"
 
 #define KEEP_INTERVAL (5 * NSEC_PER_SEC) /* between looks at what the pools keep */
@@ -17,8 +18,10 @@
 static void keeper_run(void *arg)
 {
     (void)arg;
-    while (fiber_sleep(clock_now() + KEEP_INTERVAL) == 0)
+    while (fiber_sleep(clock_now() + KEEP_INTERVAL) == 0) {
         pool_trim_all();
+        pipes_trim();
+    }
 }
 
 static void start_acceptors(struct worker *w)
@@ -71,6 +74,7 @@ static void *worker_thread(void *arg)
     if (sched_catch_overflow() < 0)
         log_line(LOG_LEVEL_WARNING, "worker %u: a stack overflow will not be named", w->number);
     sched_run(w->sched, "worker", worker_main, w);
+    pipes_flush();
     w->ended(w);
     return NULL;
 }

@@ -183,7 +183,6 @@ FAULTS = {
             "connection_rate_per_source": listener("^connection_rate_per_source: 5/s"),
             "max_connection_age": listener("^max_connection_age: 1h"),
             "on_change": listener("^on_change: close"),
-            "splice": listener("^splice: on"),
             "transparent": listener("^transparent: on"),
             "hash_key": pool("^hash_key: sni"),
             "resolve_interval": pool("^resolve_interval: 10s"),
@@ -261,7 +260,7 @@ listeners:
     bind: ^127.0.0.1
     pool: ^nowhere
     idle_timeout: ^soon
-    ^splice: on
+    splice: ^always
 pools:
   app:
     balance: ^magic

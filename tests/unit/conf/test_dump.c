@@ -47,6 +47,7 @@ START_TEST(the_dump_has_every_key)
                            "    max_connections: off\n"
                            "    idle_timeout: 10m\n"
                            "    half_close_timeout: 30s\n"
+                           "    splice: auto\n"
                            "    nodelay: true\n"
                            "    keepalive:\n"
                            "      idle: 1m\n"

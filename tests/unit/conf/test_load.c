@@ -50,6 +50,7 @@ START_TEST(every_default_of_a_listener)
     ck_assert_int_eq(l->idle_timeout, 600 * S);
     ck_assert_int_eq(l->half_close_timeout, 30 * S);
     ck_assert_uint_eq(l->max_connections, 0);
+    ck_assert_int_eq(l->splice, CONF_SPLICE_AUTO);
     ck_assert(l->nodelay);
     ck_assert_int_eq(l->keepalive.idle, 60 * S);
     ck_assert_int_eq(l->keepalive.interval, 10 * S);
@@ -107,6 +108,7 @@ START_TEST(every_key_of_a_listener)
     const struct conf *c = accept_text(WITH_LISTENER("    idle_timeout: off\n"
                                                      "    half_close_timeout: 250ms\n"
                                                      "    max_connections: 7\n"
+                                                     "    splice: off\n"
                                                      "    nodelay: no\n"
                                                      "    keepalive: {idle: 2m, interval: 3s, "
                                                      "count: 127}\n"
@@ -119,6 +121,7 @@ START_TEST(every_key_of_a_listener)
     ck_assert_int_eq(l->idle_timeout, 0);
     ck_assert_int_eq(l->half_close_timeout, 250 * MS);
     ck_assert_uint_eq(l->max_connections, 7);
+    ck_assert_int_eq(l->splice, CONF_SPLICE_OFF);
     ck_assert(!l->nodelay);
     ck_assert_int_eq(l->keepalive.idle, 120 * S);
     ck_assert_int_eq(l->keepalive.interval, 3 * S);

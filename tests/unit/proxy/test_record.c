@@ -62,6 +62,14 @@ START_TEST(json_has_every_key)
 }
 END_TEST
 
+START_TEST(json_tells_of_splicing)
+{
+    record.spliced = true;
+    record_format_json(&line, &record);
+    ck_assert_ptr_nonnull(strstr(line.data, ",\"via\":\"splice\"}"));
+}
+END_TEST
+
 START_TEST(json_leaves_out_what_has_no_value)
 {
     record.server = NULL;
@@ -95,5 +103,6 @@ START_TEST(text_has_dashes_where_there_is_no_value)
 }
 END_TEST
 
-UNIT_MAIN_AROUND("record", set_up, tear_down, json_has_every_key, json_leaves_out_what_has_no_value,
-                 text_is_one_line, text_has_dashes_where_there_is_no_value)
+UNIT_MAIN_AROUND("record", set_up, tear_down, json_has_every_key, json_tells_of_splicing,
+                 json_leaves_out_what_has_no_value, text_is_one_line,
+                 text_has_dashes_where_there_is_no_value)

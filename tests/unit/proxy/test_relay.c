@@ -1,69 +1,10 @@
 #include "proxy/relay.h"
 
-#include <errno.h>
-#include <string.h>
-#include <sys/socket.h>
-#include <unistd.h>
-
-#include "fiber/netpoll.h"
-#include "fibers.h"
-#include "io/buffers.h"
-#include "unit.h"
-
-/*
- *      peer[0] <──socket──> client [ relay ] server <──socket──> peer[1]
- */
-static struct conn client, server;
-static int peer[2];
-static struct relay relay;
-
-static void connect_side(struct conn *c, int *ret_peer)
-{
-    int pair[2];
-    ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair), 0);
-    conn_init(c, pair[0], AF_UNIX);
-    ck_assert_int_eq(conn_watch(c), 0);
-    *ret_peer = pair[1];
-}
+#include "relaying.h"
 
 static void begin(void)
 {
-    connect_side(&client, &peer[0]);
-    connect_side(&server, &peer[1]);
-    relay_init(&relay);
-}
-
-static void end(void)
-{
-    relay_reset(&relay);
-    struct pool_stats st;
-    pool_stats(io_buffers(), &st);
-    ck_assert_uint_eq(st.taken, 0);
-    conn_close(&client);
-    conn_close(&server);
-    for (int i = 0; i < 2; i++) {
-        if (peer[i] >= 0)
-            close(peer[i]);
-    }
-}
-
-/* Let the netpoller see what has happened, then take a turn; to the end of what can be moved. */
-static enum relay_state turn(void)
-{
-    enum relay_state state;
-    do {
-        fiber_yield();
-        state = relay_turn(&relay, &client, &server);
-    } while (state == RELAY_BUSY);
-    return state;
-}
-
-static void expect_bytes(int fd, const char *bytes)
-{
-    char buf[64];
-    ssize_t got = read(fd, buf, sizeof(buf));
-    ck_assert_int_eq(got, (ssize_t)strlen(bytes));
-    ck_assert_mem_eq(buf, bytes, strlen(bytes));
+    begin_with(unix_pair, AF_UNIX, CONF_SPLICE_OFF);
 }
 
 static void both_ways(void *arg)
@@ -98,8 +39,7 @@ static void half_close(void *arg)
     ck_assert_int_eq(turn(), RELAY_WAITING);
     ck_assert(relay_half_closed(&relay));
     expect_bytes(peer[1], "bye");
-    char byte;
-    ck_assert_int_eq(read(peer[1], &byte, 1), 0);
+    expect_fin(peer[1]);
     ck_assert_int_eq(write(peer[1], "still here", 10), 10);
     ck_assert_int_eq(turn(), RELAY_WAITING);
     expect_bytes(peer[0], "still here");
@@ -119,13 +59,10 @@ static void server_first(void *arg)
 {
     (void)arg;
     begin();
-    close(peer[1]);
-    peer[1] = -1;
+    close_peer(1);
     ck_assert_int_eq(turn(), RELAY_WAITING);
-    char byte;
-    ck_assert_int_eq(read(peer[0], &byte, 1), 0);
-    close(peer[0]);
-    peer[0] = -1;
+    expect_fin(peer[0]);
+    close_peer(0);
     ck_assert_int_eq(turn(), RELAY_DONE);
     ck_assert_int_eq(relay.end, END_SERVER_CLOSED);
     end();
@@ -144,8 +81,7 @@ static void reset(void *arg)
     /* A UNIX socket that is closed with something unread resets its peer. */
     ck_assert_int_eq(write(peer[0], "x", 1), 1);
     ck_assert_int_eq(turn(), RELAY_WAITING);
-    close(peer[1]);
-    peer[1] = -1;
+    close_peer(1);
     ck_assert_int_eq(turn(), RELAY_DONE);
     ck_assert_int_eq(relay.end, END_SERVER_RESET);
     end();
@@ -156,26 +92,6 @@ START_TEST(a_reset_ends_it)
     in_fiber(reset, NULL);
 }
 END_TEST
-
-static size_t fill(int fd)
-{
-    static const char block[4096];
-    size_t total = 0;
-    ssize_t put;
-    while ((put = write(fd, block, sizeof(block))) > 0)
-        total += (size_t)put;
-    return total;
-}
-
-static size_t empty(int fd)
-{
-    static char block[65536];
-    size_t total = 0;
-    ssize_t got;
-    while ((got = read(fd, block, sizeof(block))) > 0)
-        total += (size_t)got;
-    return total;
-}
 
 /* Nobody reads at the far end: what is buffered stays bounded, and nothing is lost at last. */
 static void back_pressure(void *arg)
@@ -221,13 +137,11 @@ static void prefetch(void *arg)
     ck_assert(relay_prefetch(&relay, &client));
     ck_assert_int_eq(relay_first_write(&relay, &server), 0);
     expect_bytes(peer[1], "early");
-    close(peer[0]);
-    peer[0] = -1;
+    close_peer(0);
     fiber_yield();
     ck_assert(relay_prefetch(&relay, &client));
     ck_assert_int_eq(turn(), RELAY_WAITING);
-    char byte;
-    ck_assert_int_eq(read(peer[1], &byte, 1), 0);
+    expect_fin(peer[1]);
     end();
 }
 
@@ -263,6 +177,34 @@ START_TEST(a_turn_is_bounded)
 }
 END_TEST
 
+static void send_and_see_through(size_t n)
+{
+    static const char block[2 * RING_NODE_SIZE];
+    ck_assert_int_eq(write(peer[0], block, n), (ssize_t)n);
+    ck_assert_int_eq(turn(), RELAY_WAITING);
+    ck_assert_uint_eq(empty(peer[1]), n);
+}
+
+static void offers(void *arg)
+{
+    (void)arg;
+    begin();
+    for (int i = 0; i < 10; i++) {
+        send_and_see_through(RING_NODE_PAYLOAD + 1);
+        ck_assert_uint_eq(relay.in.nodes, 2);
+    }
+    for (int i = 0; i < 10; i++)
+        send_and_see_through(1);
+    ck_assert_uint_eq(relay.in.nodes, 1);
+    end();
+}
+
+START_TEST(what_is_offered_to_a_read_follows_the_messages)
+{
+    in_fiber(offers, NULL);
+}
+END_TEST
+
 static void set_up(void)
 {
     ck_assert_int_eq(io_buffers_init(), 0);
@@ -277,4 +219,4 @@ UNIT_MAIN_AROUND("relay", set_up, tear_down, bytes_go_both_ways,
                  a_half_close_goes_on_and_the_other_way_stays_open,
                  the_side_that_closes_first_is_named, a_reset_ends_it,
                  a_slow_reader_bounds_what_is_buffered, what_came_before_the_server_is_sent_first,
-                 a_turn_is_bounded)
+                 a_turn_is_bounded, what_is_offered_to_a_read_follows_the_messages)

@@ -4,6 +4,7 @@
 #include <string.h>
 #include <sys/resource.h>
 
+#include "io/pipes.h"
 #include "unit.h"
 
 /* Each test runs in a process of its own, which may lower its limit for good. */
@@ -69,6 +70,25 @@ START_TEST(too_few_for_one_connection_is_an_error)
 }
 END_TEST
 
+START_TEST(pipes_are_kept_only_where_some_listener_splices)
+{
+    limit_descriptors(2000);
+    struct conf_listener listeners[] = {{.splice = CONF_SPLICE_OFF}, {.splice = CONF_SPLICE_OFF}};
+    struct limits l;
+    conf.listeners = listeners;
+    conf.listener_count = 2;
+    ck_assert_int_eq(limits_find(&conf, 4, &l), 0);
+    ck_assert_uint_eq(l.pipes, 0);
+    unsigned without = l.reserved;
+    listeners[1].splice = CONF_SPLICE_AUTO;
+    ck_assert_int_eq(limits_find(&conf, 4, &l), 0);
+    ck_assert_uint_eq(l.pipes, pipes_advise(2000, 2));
+    ck_assert_uint_gt(l.pipes, 0);
+    ck_assert_uint_eq(l.reserved, without + 2 * l.pipes);
+    ck_assert_uint_eq(l.max_connections, (2000 - l.reserved) / 2);
+}
+END_TEST
+
 START_TEST(the_soft_limit_is_raised)
 {
     struct rlimit r;
@@ -85,4 +105,4 @@ END_TEST
 
 UNIT_MAIN("limits", descriptors_bind_where_nothing_else_does, max_connections_binds_below_it,
           max_connections_above_it_is_cut_and_told, too_few_for_one_connection_is_an_error,
-          the_soft_limit_is_raised)
+          pipes_are_kept_only_where_some_listener_splices, the_soft_limit_is_raised)
