@@ -23,8 +23,13 @@ struct mailbox; /* opaque */
  * scheduler's own, or any before it runs; so for mailbox_free(). */
 struct mailbox *mailbox_new(struct sched *s) WEFT_MUSTCHECK;
 
-/** Free it; nobody may post any more, and who waits here must never run again. What was not
- * received is the caller's loss. NULL is fine. */
+/**
+ * Free it; nobody may post any more, and who waits here must never run again. NULL is fine.
+ *
+ * That a message was received does not mean that its mailbox_post() is over: it may still wake the
+ * loop. So the posting threads are joined first, or have said in another way that they are done.
+ * What was not received is the caller's loss.
+ */
 void mailbox_free(struct mailbox *m);
 
 /** Append a message. Never waits. Owns: the receiver, from here on. Thread: any. */

@@ -111,6 +111,7 @@ END_TEST
 
 static struct mailbox *outward;
 static _Atomic bool outward_is_there;
+static _Atomic bool outward_is_over; /* no post to it is under way */
 
 static void echo_fiber(void *arg)
 {
@@ -124,6 +125,8 @@ static void echo_fiber(void *arg)
         ck_assert_int_eq(mailbox_receive(outward, &mail, CLOCK_NEVER), 0);
         mailbox_post(mailbox, mail);
     }
+    while (!atomic_load(&outward_is_over))
+        ck_assert_int_eq(fiber_sleep(clock_now() + NSEC_PER_MSEC), 0);
     mailbox_free(outward);
 }
 
@@ -152,6 +155,7 @@ static void there_and_back_main(void *arg)
         mailbox_post(outward, &letter.mail);
         ck_assert_ptr_eq(receive(CLOCK_NEVER), &letter);
     }
+    atomic_store(&outward_is_over, true);
     pthread_join(thread, NULL);
     mailbox_free(mailbox);
 }
@@ -204,5 +208,41 @@ START_TEST(serves_several_receivers)
 }
 END_TEST
 
+/* One wake-up of the loop stands for several messages, each for another receiver. */
+static void receive_one(void *arg)
+{
+    (void)arg;
+    (void)receive(clock_now() + 60 * NSEC_PER_SEC);
+    received++;
+}
+
+static void one_each_main(void *arg)
+{
+    struct letter letters[3];
+    struct fiber *f[3];
+
+    (void)arg;
+    mailbox = mailbox_new(sched_self());
+    ck_assert_ptr_nonnull(mailbox);
+    for (int i = 0; i < 3; i++)
+        f[i] = fiber_spawn("receiver", receive_one, NULL, true);
+    fiber_yield();
+    for (int i = 0; i < 3; i++)
+        mailbox_post(mailbox, &letters[i].mail);
+    int64_t soon = clock_now() + 10 * NSEC_PER_SEC;
+    while (received < 3 && clock_now() < soon)
+        ck_assert_int_eq(fiber_sleep(clock_now() + NSEC_PER_MSEC), 0);
+    ck_assert_uint_eq(received, 3);
+    for (int i = 0; i < 3; i++)
+        ck_assert_int_eq(fiber_join(f[i]), 0);
+    mailbox_free(mailbox);
+}
+
+START_TEST(wakes_as_many_as_there_are_messages)
+{
+    in_fiber(one_each_main, NULL);
+}
+END_TEST
+
 UNIT_MAIN("mailbox", keeps_the_order, takes_from_many_threads, wakes_a_sleeping_loop,
-          serves_several_receivers)
+          serves_several_receivers, wakes_as_many_as_there_are_messages)

@@ -3,6 +3,7 @@
 
 #include <pthread.h>
 
+#include "fiber/mailbox.h"
 #include "fiber/sched_internal.h"
 #include "netpoll_variants.h"
 
@@ -284,24 +285,63 @@ END_TEST
 static void armed_main(void *arg)
 {
     struct netpoll_desc d;
+    struct netpoll_desc silent;
     int fds[2];
+    int others[2];
 
     (void)arg;
     unix_pair(fds);
+    unix_pair(others);
     open_desc(&d, fds[0]);
-    ck_assert(!netpoll_arm(&d, NETPOLL_READ));
+    open_desc(&silent, others[0]);
     struct peer peer = {.fd = fds[1], .text = "x"};
-    spawn(say, &peer);
-    int64_t deadline = clock_now() + 10 * NSEC_PER_MSEC;
-    ck_assert_int_eq(fiber_sleep(deadline), 0);
-    ck_assert_int_ge(clock_now(), deadline);
-    ck_assert(netpoll_arm(&d, NETPOLL_READ));
+    for (int i = 0; i < 2; i++) {
+        d.ready = 0;
+        drain(d.fd);
+        ck_assert(!netpoll_arm(&d, NETPOLL_READ));
+        struct fiber *f = fiber_spawn("peer", say, &peer, true);
+        int64_t deadline = clock_now() + 10 * NSEC_PER_MSEC;
+        if (i == 0)
+            ck_assert_int_eq(fiber_sleep(deadline), 0);
+        else
+            ck_assert_int_eq(netpoll_wait(&silent, NETPOLL_READ, deadline), -ETIMEDOUT);
+        ck_assert_int_ge(clock_now(), deadline);
+        ck_assert_int_eq(fiber_join(f), 0);
+    }
+    close_both(&silent, others[1]);
     close_both(&d, fds[1]);
 }
 
 START_TEST(an_event_ends_no_other_wait)
 {
     run(_i, armed_main);
+}
+END_TEST
+
+/* What is ready and nobody waits for must not keep the loop busy. */
+static void quiet_main(void *arg)
+{
+    struct netpoll_desc d;
+    struct sched_stats before;
+    struct sched_stats after;
+    int fds[2];
+
+    (void)arg;
+    unix_pair(fds);
+    open_desc(&d, fds[0]);
+    struct peer peer = {.fd = fds[1], .text = "x"};
+    spawn(say, &peer);
+    ck_assert_int_eq(netpoll_wait(&d, NETPOLL_READ, LATE), 0);
+    sched_stats(sched_self(), &before);
+    ck_assert_int_eq(fiber_sleep(clock_now() + 50 * NSEC_PER_MSEC), 0);
+    sched_stats(sched_self(), &after);
+    ck_assert_uint_le(after.turns - before.turns, 5);
+    close_both(&d, fds[1]);
+}
+
+START_TEST(what_nobody_waits_for_is_quiet)
+{
+    run(_i, quiet_main);
 }
 END_TEST
 
@@ -379,36 +419,44 @@ START_TEST(hands_out_what_is_there)
 END_TEST
 
 struct breaker {
-    struct netpoll *np;
-    _Atomic bool over;
+    struct sched *sched;
+    struct mailbox *mailbox;
+    struct mail over;
 };
+
+static uint64_t turns(const struct sched *s)
+{
+    struct sched_stats st;
+
+    sched_stats(s, &st);
+    return st.turns;
+}
 
 static void *break_often(void *arg)
 {
     struct breaker *b = arg;
 
-    while (!atomic_load(&b->over)) {
-        netpoll_break(b->np);
-        usleep(1000);
+    for (int i = 0; i < 5; i++) {
+        uint64_t before = turns(b->sched);
+        netpoll_break(b->sched->netpoll);
+        while (turns(b->sched) == before)
+            usleep(100);
     }
+    mailbox_post(b->mailbox, &b->over);
     return NULL;
 }
 
 static void break_main(void *arg)
 {
-    struct breaker b = {.np = sched_self()->netpoll};
-    struct sched_stats before;
-    struct sched_stats after;
+    struct breaker b = {.sched = sched_self(), .mailbox = mailbox_new(sched_self())};
+    struct mail *mail;
     pthread_t thread;
 
     (void)arg;
     ck_assert_int_eq(pthread_create(&thread, NULL, break_often, &b), 0);
-    sched_stats(sched_self(), &before);
-    ck_assert_int_eq(fiber_sleep(clock_now() + 50 * NSEC_PER_MSEC), 0);
-    sched_stats(sched_self(), &after);
-    atomic_store(&b.over, true);
+    ck_assert_int_eq(mailbox_receive(b.mailbox, &mail, LATE), 0);
     pthread_join(thread, NULL);
-    ck_assert_uint_gt(after.turns, before.turns + 3);
+    mailbox_free(b.mailbox);
 }
 
 START_TEST(another_thread_breaks_the_wait)
@@ -424,8 +472,8 @@ int main(void)
         what_is_ready_is_not_late,      waits_for_room_to_write,
         waits_for_either_of_two,        serves_a_fiber_a_direction,
         wakes_who_gave_its_stack_back,  an_event_ends_no_other_wait,
-        wait_can_be_cancelled,          hands_out_what_is_there,
-        another_thread_breaks_the_wait,
+        what_nobody_waits_for_is_quiet, wait_can_be_cancelled,
+        hands_out_what_is_there,        another_thread_breaks_the_wait,
     };
 
     return run_variants("netpoll", tests, array_size(tests));

@@ -160,6 +160,9 @@ START_TEST(canary_dies_when_written)
         ck_assert(!stack_intact(a, stack));
         ck_assert(stack_intact(a, other));
     }
+    char *filled = get(a);
+    memset(filled - page, 0xff, page);
+    ck_assert(!stack_intact(a, filled));
     stack_arena_free(a);
 }
 END_TEST
