@@ -89,7 +89,9 @@ class Factory:
         complete["log"] = {"access": records, **(config.get("log") or {})}
         return complete
 
-    def proxy(self, *servers, bind=None, listener=None, pool=None, process=None, log=None, **options):
+    def proxy(
+        self, *servers, bind=None, listener=None, pool=None, process=None, log=None, **options
+    ):
         """One listener `front` and one pool `back` with these servers (addresses or mappings)."""
         config = {
             "listeners": {

@@ -83,7 +83,8 @@ class Server:
     def _ready(self):
         if self._process.poll() is not None:
             with open(self._log, encoding="utf-8", errors="replace") as f:
-                raise AssertionError(f"the server ended with {self._process.returncode}: {f.read()}")
+                said = f.read()
+            raise AssertionError(f"the server ended with {self._process.returncode}: {said}")
         return accepts(self.address)
 
     def stop(self):

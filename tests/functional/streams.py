@@ -63,4 +63,5 @@ class Verifier:
 
     def expect_end(self, total):
         """The stream is over: it must have had `total` bytes."""
-        assert self.offset == total, f"stream {self.stream.seed}: {self.offset} of {total} bytes came"
+        came = f"stream {self.stream.seed}: {self.offset} of {total} bytes came"
+        assert self.offset == total, came

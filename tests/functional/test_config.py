@@ -159,7 +159,7 @@ FAULTS = {
     "file is a list": ("^- a\n", []),
     "file is a word": ("^word\n", []),
     "listeners is a list": (f"listeners: ^[a]\n{APP}", ["listeners"]),
-    "pools is a word": (f"listeners:\n  web: {{bind: ':1', pool: ^app}}\npools: ^app\n", ["pool"]),
+    "pools is a word": ("listeners:\n  web: {bind: ':1', pool: ^app}\npools: ^app\n", ["pool"]),
     "listener is a word": (f"listeners:\n  web: ^app\n{APP}", []),
     "log is a word": (f"log: ^stderr\n{WEB}{APP}", ["log"]),
     "weft is a list": (f"weft: ^[1]\n{WEB}{APP}", ["weft"]),

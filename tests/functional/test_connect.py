@@ -64,7 +64,8 @@ def test_unix_server_that_is_not_there(weft, address, kind):
 
 
 def test_server_that_never_answers(weft, backend):
-    daemon = weft.proxy(backend(kind=Silent).address, pool={"connect_timeout": "700ms", "retries": 0})
+    once = {"connect_timeout": "700ms", "retries": 0}
+    daemon = weft.proxy(backend(kind=Silent).address, pool=once)
     watch = Stopwatch()
     daemon.expect_turned_away()
     assert 0.65 < watch.seconds < 5
@@ -102,7 +103,8 @@ def test_client_that_leaves_during_the_connect(weft, backend):
 def test_data_sent_during_the_connect_is_not_lost(weft, backend):
     """The first server takes its time to fail; what the client sent meanwhile reaches the next."""
     good = backend(echo)
-    daemon = weft.proxy(backend(kind=Silent).address, good.address, pool={"connect_timeout": "500ms"})
+    silent = backend(kind=Silent)
+    daemon = weft.proxy(silent.address, good.address, pool={"connect_timeout": "500ms"})
     client = daemon.connect()
     client.sendall(b"early bird")
     client.shutdown(socket.SHUT_WR)
@@ -148,7 +150,8 @@ def test_next_server_is_tried(weft, backend):
 
 def test_next_server_is_tried_after_a_timeout(weft, backend):
     good = backend(greeter("good"))
-    daemon = weft.proxy(backend(kind=Silent).address, good.address, pool={"connect_timeout": "300ms"})
+    silent = backend(kind=Silent)
+    daemon = weft.proxy(silent.address, good.address, pool={"connect_timeout": "300ms"})
     assert [ask(daemon) for _ in range(4)] == ["good"] * 4
 
 

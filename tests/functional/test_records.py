@@ -200,7 +200,8 @@ def test_end_connect_failed(weft, backend):
 
 
 def test_end_connect_timeout(weft, backend):
-    daemon = weft.proxy(backend(kind=Silent).address, pool={"connect_timeout": "300ms", "retries": 0})
+    once = {"connect_timeout": "300ms", "retries": 0}
+    daemon = weft.proxy(backend(kind=Silent).address, pool=once)
     daemon.expect_turned_away()
     record = daemon.record()
     assert record["end"] == "connect_timeout"
@@ -299,7 +300,7 @@ def test_level(weft, backend):
 
 @pytest.fixture
 def blocked():
-    """A pipe that is full and that nobody reads: (read end, write end)."""
+    """A pipe that is full and that nobody reads: (read end, write end), as files."""
     reader, writer = os.pipe()
     os.set_blocking(writer, False)
     try:
@@ -308,12 +309,8 @@ def blocked():
     except BlockingIOError:
         pass
     os.set_blocking(writer, True)
-    yield reader, writer
-    for fd in (reader, writer):
-        try:
-            os.close(fd)
-        except OSError:
-            pass
+    with open(reader, "rb", buffering=0) as r, open(writer, "wb", buffering=0) as w:
+        yield r, w
 
 
 def test_blocked_stderr_delays_nobody(weft, backend, blocked):
@@ -326,7 +323,7 @@ def test_blocked_stderr_delays_nobody(weft, backend, blocked):
         assert net.read_all(client) == b"hi"
         client.close()
     assert watch.seconds < 15
-    os.close(writer)
+    writer.close()
     drain(reader, daemon)
 
 
@@ -335,7 +332,7 @@ def drain(reader, daemon):
     daemon.hang_up()
     daemon.signal(signal.SIGTERM)
     seen = b""
-    while part := os.read(reader, 65536):
+    while part := reader.read(65536):
         seen += part
     assert b"server_closed" in seen or b"client_closed" in seen
     assert daemon.wait() == 0
@@ -358,7 +355,7 @@ def test_reader_of_stderr_that_goes_away(weft, backend, blocked):
     daemon = weft.proxy(
         backend(greeter("hi")).address, log={"access": {"output": "stderr"}}, stderr=writer
     )
-    os.close(reader)
+    reader.close()
     for _ in range(20):
         client = daemon.connect()
         assert net.read_all(client) == b"hi"

@@ -2,11 +2,11 @@
 
 import time
 
-PATIENCE = 20.0  # [s] far longer than anything needs on a busy machine, shorter than a test may take
+PATIENCE = 20.0  # [s] far more than anything needs on a busy machine, less than a test may take
 
 
 def until(condition, what, timeout=PATIENCE, pause=0.01):
-    """Return the first true value of `condition()`; fail, naming `what`, when none comes in time."""
+    """Return the first true value of `condition()`; fail, naming `what`, when none comes."""
     deadline = time.monotonic() + timeout
     while True:
         value = condition()
