@@ -226,7 +226,7 @@ def test_curl_unix(weft, nginx, address, tmp_path):
 @pytest.mark.parametrize("path", ["small", "large"])
 def test_wrk(weft, nginx, path):
     daemon = weft.proxy(nginx.address, process={"workers": 2})
-    connections = 100 if path == "small" else 8
+    connections = 100 if path == "small" else 2  # several at once might not end one in time
     out = programs.run(
         programs.find("wrk"), "-t", "2", "-c", connections, "-d", scaled("3s", "2s"),
         "--timeout", "20s", f"http://{daemon.address}/{path}",
