@@ -75,20 +75,18 @@ static void drain(struct control *c)
     if (c->drain_timeout > 0)
         c->drain_until = clock_now() + c->drain_timeout;
     mailbox_post(c->mailbox, &c->nudge);
-    for (unsigned i = 0; i < c->started; i++) {
-        if (worker_drain(control_worker(c, i)) < 0)
-            log_line(LOG_LEVEL_ERROR, "worker %u: no memory for the order to drain", i);
-    }
+    for (unsigned i = 0; i < c->started; i++)
+        worker_drain(control_worker(c, i));
 }
 
 static void end_sessions(struct control *c, enum session_end end)
 {
+    if (c->ending)
+        return;
     c->ending = true;
     c->drain_until = CLOCK_NEVER;
-    for (unsigned i = 0; i < c->started; i++) {
-        if (worker_end_sessions(control_worker(c, i), end) < 0)
-            log_line(LOG_LEVEL_ERROR, "worker %u: no memory for the order to end", i);
-    }
+    for (unsigned i = 0; i < c->started; i++)
+        worker_end_sessions(control_worker(c, i), end);
 }
 
 static void stop_gracefully(struct control *c)

@@ -3,7 +3,6 @@
 #include <errno.h>
 #include <sched.h>
 #include <stdio.h>
-#include <stdlib.h>
 
 #include "base/clock.h"
 #include "base/log.h"
@@ -106,42 +105,25 @@ void worker_destroy(struct worker *w)
     w->sched = NULL;
 }
 
-/* Messages of the control thread; each is freed where it is delivered. */
-struct order {
-    struct shard_message message;
-    enum session_end end;
-};
-
 static void deliver_drain(struct shard_message *m, struct shard *shard)
 {
+    (void)m;
     shard_drain(shard);
-    free(container_of(m, struct order, message));
 }
 
 static void deliver_end(struct shard_message *m, struct shard *shard)
 {
-    struct order *order = container_of(m, struct order, message);
-    shard_end_sessions(shard, order->end);
-    free(order);
+    shard_end_sessions(shard, container_of(m, struct order, message)->end);
 }
 
-static int post(struct worker *w, void (*deliver)(struct shard_message *, struct shard *),
-                enum session_end end)
+void worker_drain(struct worker *w)
 {
-    struct order *order = malloc(sizeof(*order));
-    if (order == NULL)
-        return -ENOMEM;
-    *order = (struct order){.message.deliver = deliver, .end = end};
-    shard_post(&w->shard, &order->message);
-    return 0;
+    w->drain = (struct order){.message.deliver = deliver_drain};
+    shard_post(&w->shard, &w->drain.message);
 }
 
-int worker_drain(struct worker *w)
+void worker_end_sessions(struct worker *w, enum session_end end)
 {
-    return post(w, deliver_drain, END_NONE);
-}
-
-int worker_end_sessions(struct worker *w, enum session_end end)
-{
-    return post(w, deliver_end, end);
+    w->end = (struct order){.message.deliver = deliver_end, .end = end};
+    shard_post(&w->shard, &w->end.message);
 }

@@ -9,15 +9,23 @@
 #include "proxy/shard.h"
 #include "worker/sockets.h"
 
+/* An order of the control thread's to a worker; each is given once at the most. */
+struct order {
+    struct shard_message message;
+    enum session_end end; /* of the order to end the sessions: why */
+};
+
 struct worker {
     unsigned number;
     pthread_t thread;
     struct sched *sched;
     struct shard shard;
-    struct proxy *proxy;             /* not owned */
-    struct sockets *sockets;         /* not owned: each worker takes its own out of it */
-    int64_t busy_poll;               /* [ns] 0: off */
-    int cpu;                         /* to be pinned to; -1: none */
+    struct proxy *proxy;     /* not owned */
+    struct sockets *sockets; /* not owned: each worker takes its own out of it */
+    int64_t busy_poll;       /* [ns] 0: off */
+    int cpu;                 /* to be pinned to; -1: none */
+    struct order drain;
+    struct order end;
     void (*ended)(struct worker *w); /* called on the worker's thread as its last act */
     void *arg;                       /* of `ended` */
 };
@@ -38,10 +46,10 @@ void worker_join(struct worker *w);
 /** Free what it holds, once all workers have been joined. Fine on one that was not prepared. */
 void worker_destroy(struct worker *w);
 
-/** Have the worker stop accepting and end with its last session. Thread: any. */
-int worker_drain(struct worker *w) WEFT_MUSTCHECK;
+/** Have the worker stop accepting and end with its last session. To be called once. Thread: any. */
+void worker_drain(struct worker *w);
 
-/** Have the worker end its live sessions. Thread: any. */
-int worker_end_sessions(struct worker *w, enum session_end end) WEFT_MUSTCHECK;
+/** Have the worker end its live sessions. To be called once. Thread: any. */
+void worker_end_sessions(struct worker *w, enum session_end end);
 
 #endif
