@@ -25,10 +25,16 @@ static void print_jemalloc(FILE *to)
 #endif
 }
 
+#ifdef __OPTIMIZE__
+#define OPTIMIZED "yes"
+#else
+#define OPTIMIZED "no"
+#endif
+
 void version_print_build(FILE *to)
 {
     version_print(to);
-    fprintf(to, "built with %s: %s\n", __VERSION__, WEFT_BUILD_OPTIONS);
+    fprintf(to, "built with %s: %s optimize=%s\n", __VERSION__, WEFT_BUILD_OPTIONS, OPTIMIZED);
     fprintf(to, "libev     %d.%d\n", ev_version_major(), ev_version_minor());
     fprintf(to, "libyaml   %s\n", yaml_get_version_string());
     print_jemalloc(to);

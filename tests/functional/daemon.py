@@ -77,9 +77,11 @@ class Daemon:
     `config`: a dictionary or YAML text, or None for quick mode by `arguments`.
     `limit`: RLIMIT_NOFILE, soft and hard, that it starts with.
     `stderr`: a descriptor; None for a file whose content `log()` returns.
+    `under`: a program that runs it, as valgrind does, with its options.
     """
 
-    def __init__(self, directory, config=None, arguments=(), limit=None, stderr=None, cpus=None):
+    def __init__(self, directory, config=None, arguments=(), limit=None, stderr=None, cpus=None,
+                 under=()):
         self.directory = directory
         self.config = yaml.safe_load(config) if isinstance(config, str) else config
         self.clients = []
@@ -92,10 +94,10 @@ class Daemon:
             with open(self._paths["config"], "w", encoding="utf-8") as f:
                 f.write(text)
             arguments = ("-c", self._paths["config"], *arguments)
-        self._process = self._start(arguments, limit, stderr, cpus)
+        self._process = self._start((*under, binary(), *arguments), limit, stderr, cpus)
         self.pid = self._process.pid
 
-    def _start(self, arguments, limit, stderr, cpus):
+    def _start(self, command, limit, stderr, cpus):
         def prepare():
             if limit:
                 resource.setrlimit(resource.RLIMIT_NOFILE, (limit, limit))
@@ -104,7 +106,7 @@ class Daemon:
 
         with open(self._paths["stdout"], "wb") as out, open(self._paths["stderr"], "wb") as err:
             return subprocess.Popen(
-                [binary(), *map(str, arguments)],
+                list(map(str, command)),
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=err if stderr is None else stderr,
