@@ -105,7 +105,7 @@ def test_calls_of_a_round_trip(weft, backend, connections, limit):
 
 @pytest.mark.parametrize("end, limit", [(reset_by_client, 15.8), (closed_by_server, 16.8)])
 def test_calls_of_a_short_connection(weft, backend, end, limit):
-    """Every server's answer is made to come late here, and costs a read in vain: as in real life."""
+    """The server's answer always comes late here, so that the first read is in vain."""
     server = backend()
     daemon = weft.proxy(server.address, **LEAN)
     short_connections(daemon, server, end, 25)

@@ -18,6 +18,7 @@ WAITS = {"epoll_wait", "epoll_pwait", "epoll_pwait2", "poll", "ppoll", "select",
 # Freezing the daemon interrupts its waits, and they begin again: that is not its own doing.
 _INTERRUPTED = WAITS | {"futex"}
 _BEGUN_AGAIN = "restart_syscall"
+_LINE = re.compile(r"\s*[\d.]+\s+[\d.]+\s+\d+\s+(\d+)\s+(?:(\d+)\s+)?([a-z]\w*)")
 
 
 def _frozen(pid):
@@ -77,7 +78,7 @@ class SystemCalls:
     def _parse(table):
         """Yield name and count of the lines `% seconds usecs calls [errors] name`."""
         for line in table.splitlines():
-            match = re.fullmatch(r"\s*[\d.]+\s+[\d.]+\s+\d+\s+(\d+)\s+(?:(\d+)\s+)?([a-z]\w*)", line)
+            match = _LINE.fullmatch(line)
             if match and match[3] not in (_BEGUN_AGAIN, "total"):
                 interrupted = int(match[2] or 0) if match[3] in _INTERRUPTED else 0
                 yield match[3], int(match[1]) - interrupted
