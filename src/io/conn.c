@@ -132,6 +132,11 @@ static const struct stream_ops conn_ops = {
     .deadline = conn_deadline,
 };
 
+struct conn *conn_of_stream(struct stream *s)
+{
+    return s->ops == &conn_ops ? conn_of(s) : NULL;
+}
+
 void conn_init(struct conn *c, int fd, int family)
 {
     *c = (struct conn){

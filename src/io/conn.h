@@ -29,6 +29,9 @@ struct conn {
     bool short_is_all; /* a short read of this family says that nothing is left */
 };
 
+/** The conn that a stream is; NULL when it is something else. */
+struct conn *conn_of_stream(struct stream *s);
+
 /** Make a conn of a connected or listening socket, which it owns from here on. */
 void conn_init(struct conn *c, int fd, int family);
 

@@ -5,8 +5,10 @@
 
 #include "base/ring.h"
 #include "io/buffers.h"
+#include "io/splice.h"
 
-#define COPY_NODES 4 /* ring nodes a read: 64 KiB */
+#define COPY_NODES 4                                         /* ring nodes a read: 64 KiB */
+#define COPY_FULL  ((ssize_t)COPY_NODES * RING_NODE_PAYLOAD) /* [bytes] of a read that is full */
 
 /* Read once into the ring, at most `limit` bytes. Returns as stream_readv. */
 static ssize_t fill(struct ring *ring, struct stream *from, uint64_t limit)
@@ -35,17 +37,58 @@ static int drain(struct ring *ring, struct stream *to, uint64_t *written)
     return 0;
 }
 
-/* Copy at most `limit` bytes. */
+static int wait_writable(struct conn *c)
+{
+    int err = conn_watch(c);
+    return err < 0 ? err : netpoll_wait(&c->poll, NETPOLL_WRITE, c->write_deadline);
+}
+
+static int drain_pipe(struct pipe *p, struct conn *to, uint64_t *written)
+{
+    while (p->length > 0) {
+        ssize_t put = splice_drain(p, to);
+        if (put == -EAGAIN)
+            put = wait_writable(to);
+        if (put < 0)
+            return (int)put;
+        *written += (uint64_t)put;
+    }
+    return 0;
+}
+
+/*
+ * Move what is there already from a connection to a connection, through a pipe that is held only
+ * meanwhile. Returns > 0, 0 at the end of the stream, -EAGAIN when only a read can go on: it waits,
+ * and needs no pipe; or another -errno.
+ */
+static ssize_t move(struct conn *to, struct conn *from, uint64_t limit, uint64_t *written)
+{
+    struct pipe *p = pipes_get();
+    if (p == NULL)
+        return -EAGAIN;
+    ssize_t got = splice_fill(p, from, limit);
+    int err = got > 0 ? drain_pipe(p, to, written) : 0;
+    pipes_put(p);
+    if (got == -EINVAL)
+        return -EAGAIN;
+    return err < 0 ? err : got;
+}
+
+/* Copy at most `limit` bytes. Between connections, what is behind a full read goes by pipe. */
 static int copy(struct stream *to, struct stream *from, uint64_t limit, uint64_t *ret_bytes)
 {
     struct ring ring;
     ring_init(&ring, io_buffers(), false);
+    struct conn *source = conn_of_stream(from), *sink = conn_of_stream(to);
     uint64_t written = 0;
+    ssize_t got = -EAGAIN;
     int err = 0;
-    while (err == 0 && written < limit) {
-        ssize_t got = fill(&ring, from, limit - written);
-        if (got == 0)
-            break;
+    while (err == 0 && got != 0 && written < limit) {
+        bool bulk = source != NULL && sink != NULL && got >= COPY_FULL;
+        if (bulk)
+            got = move(sink, source, limit - written, &written);
+        if (!bulk || got == -EAGAIN)
+            got = fill(&ring, from, limit - written);
         err = got < 0 ? (int)got : drain(&ring, to, &written);
     }
     ring_reset(&ring);

@@ -8,7 +8,7 @@
 #include "io/stream.h"
 
 /**
- * Copy from `from` to `to` until `from` ends.
+ * Copy from `from` to `to` until `from` ends; bulk between connections goes through pipes.
  *
  * Yields. Returns 0 or the first -errno; `*ret_bytes` (may be NULL) is what was written in either
  * case.

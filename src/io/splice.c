@@ -6,12 +6,13 @@
 
 #define FLAGS (SPLICE_F_MOVE | SPLICE_F_NONBLOCK)
 
-ssize_t splice_fill(struct pipe *p, struct conn *from)
+ssize_t splice_fill(struct pipe *p, struct conn *from, uint64_t limit)
 {
     if (!conn_readable(from))
         return -EAGAIN;
+    size_t most = limit < p->size ? (size_t)limit : p->size;
     from->poll.ready &= (uint8_t)~NETPOLL_READ;
-    ssize_t got = TEMP_FAILURE_RETRY(splice(from->poll.fd, NULL, p->in, NULL, p->size, FLAGS));
+    ssize_t got = TEMP_FAILURE_RETRY(splice(from->poll.fd, NULL, p->in, NULL, most, FLAGS));
     if (got < 0)
         got = -errno;
     if (got > 0)

@@ -122,7 +122,7 @@ static ssize_t half_splice(struct relay_half *h, struct conn *source)
     struct pipe *p = pipes_get();
     if (p == NULL)
         return -ENOBUFS;
-    ssize_t got = splice_fill(p, source);
+    ssize_t got = splice_fill(p, source, UINT64_MAX);
     if (got <= 0) {
         pipes_put(p);
         return got;

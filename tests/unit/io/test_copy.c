@@ -4,11 +4,15 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
+#include "fibers.h"
 #include "io/buffers.h"
+#include "io/conn.h"
 #include "io/file.h"
 #include "io/memory.h"
+#include "io/pipes.h"
 #include "unit.h"
 
 #define BIG (300 * 1000) /* more than one ring node, and no multiple of it */
@@ -141,7 +145,75 @@ START_TEST(a_sink_that_fails_ends_the_copy)
 }
 END_TEST
 
+/*
+ *      writer ──> ends[0] ══ ends[1] ──io_copy──> ends[2] ══ ends[3] ──> reader
+ */
+static struct conn ends[4];
+
+#define BULK       (32 * BIG)
+#define BULK_FIRST (20 * BIG + 1) /* what is copied by number */
+
+static void write_bulk(void *arg)
+{
+    (void)arg;
+    for (int i = 0; i < BULK / BIG; i++)
+        ck_assert_int_eq(stream_write(&ends[0].stream, big, BIG), 0);
+    ck_assert_int_eq(stream_shutdown(&ends[0].stream), 0);
+}
+
+static void read_bulk(void *arg)
+{
+    (void)arg;
+    static char got[BIG];
+    for (int i = 0; i < BULK / BIG; i++) {
+        ck_assert_int_eq(stream_read_full(&ends[3].stream, got, BIG), 0);
+        ck_assert_mem_eq(got, big, BIG);
+    }
+    ck_assert_int_eq(stream_read(&ends[3].stream, got, 1), 0);
+}
+
+static void copy_bulk(void *arg)
+{
+    const struct pipes_stats *expected = arg;
+    for (int i = 0; i < 4; i += 2) {
+        int pair[2];
+        ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, pair), 0);
+        conn_init(&ends[i], pair[0], AF_UNIX);
+        conn_init(&ends[i + 1], pair[1], AF_UNIX);
+    }
+    pipes_set_budget(expected->budget);
+    ck_assert_ptr_nonnull(fiber_spawn("writer", write_bulk, NULL, false));
+    struct fiber *reader = fiber_spawn("reader", read_bulk, NULL, true);
+    uint64_t n = 0;
+    ck_assert_int_eq(io_copy_n(&ends[2].stream, &ends[1].stream, BULK_FIRST, &n), 0);
+    ck_assert_uint_eq(n, BULK_FIRST);
+    ck_assert_int_eq(io_copy(&ends[2].stream, &ends[1].stream, &n), 0);
+    ck_assert_uint_eq(n, BULK - BULK_FIRST);
+    ck_assert_int_eq(stream_shutdown(&ends[2].stream), 0);
+    ck_assert_int_eq(fiber_join(reader), 0);
+    struct pipes_stats st;
+    pipes_stats(&st);
+    ck_assert_uint_eq(st.open, expected->open);
+    ck_assert_uint_eq(st.free, expected->free);
+    pipes_flush();
+    for (int i = 0; i < 4; i++)
+        stream_close(&ends[i].stream);
+}
+
+START_TEST(bulk_between_connections_goes_by_pipe)
+{
+    in_fiber(copy_bulk, &(struct pipes_stats){.budget = 1, .open = 1, .free = 1});
+}
+END_TEST
+
+START_TEST(bulk_between_connections_goes_on_without_a_pipe)
+{
+    in_fiber(copy_bulk, &(struct pipes_stats){.budget = 0});
+}
+END_TEST
+
 UNIT_MAIN_AROUND("copy", set_up, tear_down, copies_all_from_memory_to_memory,
                  copies_between_memory_and_file, copies_exactly_so_many,
                  a_limited_reader_ends_at_its_limit, a_tee_writes_what_it_reads,
-                 a_sink_that_fails_ends_the_copy)
+                 a_sink_that_fails_ends_the_copy, bulk_between_connections_goes_by_pipe,
+                 bulk_between_connections_goes_on_without_a_pipe)

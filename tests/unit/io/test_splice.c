@@ -42,7 +42,7 @@ START_TEST(bytes_go_through)
 {
     char buf[8];
     ck_assert_int_eq(write(far[0], "abc", 3), 3);
-    ck_assert_int_eq(splice_fill(pipe_used, &from), 3);
+    ck_assert_int_eq(splice_fill(pipe_used, &from, UINT64_MAX), 3);
     ck_assert_uint_eq(pipe_used->length, 3);
     ck_assert_int_eq(splice_drain(pipe_used, &to), 3);
     ck_assert_uint_eq(pipe_used->length, 0);
@@ -51,25 +51,35 @@ START_TEST(bytes_go_through)
 }
 END_TEST
 
+START_TEST(no_more_is_taken_than_asked_for)
+{
+    ck_assert_int_eq(write(far[0], "abc", 3), 3);
+    ck_assert_int_eq(splice_fill(pipe_used, &from, 2), 2);
+    ck_assert_int_eq(splice_drain(pipe_used, &to), 2);
+    ck_assert_int_eq(splice_fill(pipe_used, &from, 2), 1);
+    ck_assert_int_eq(splice_drain(pipe_used, &to), 1);
+}
+END_TEST
+
 START_TEST(what_comes_in_parts_is_read_on)
 {
     ck_assert_int_eq(write(far[0], "abc", 3), 3);
-    ck_assert_int_eq(splice_fill(pipe_used, &from), 3);
+    ck_assert_int_eq(splice_fill(pipe_used, &from, UINT64_MAX), 3);
     ck_assert_int_ne(from.poll.ready & NETPOLL_READ, 0);
     ck_assert_int_eq(splice_drain(pipe_used, &to), 3);
-    ck_assert_int_eq(splice_fill(pipe_used, &from), -EAGAIN);
+    ck_assert_int_eq(splice_fill(pipe_used, &from, UINT64_MAX), -EAGAIN);
     ck_assert_int_eq(from.poll.ready & NETPOLL_READ, 0);
     ck_assert_int_eq(write(far[0], "d", 1), 1);
-    ck_assert_int_eq(splice_fill(pipe_used, &from), -EAGAIN); /* no event, no call */
+    ck_assert_int_eq(splice_fill(pipe_used, &from, UINT64_MAX), -EAGAIN); /* no event, no call */
     from.poll.ready |= NETPOLL_READ;
-    ck_assert_int_eq(splice_fill(pipe_used, &from), 1);
+    ck_assert_int_eq(splice_fill(pipe_used, &from, UINT64_MAX), 1);
 }
 END_TEST
 
 START_TEST(the_end_is_0)
 {
     ck_assert_int_eq(shutdown(far[0], SHUT_WR), 0);
-    ck_assert_int_eq(splice_fill(pipe_used, &from), 0);
+    ck_assert_int_eq(splice_fill(pipe_used, &from, UINT64_MAX), 0);
     ck_assert_uint_eq(pipe_used->length, 0);
 }
 END_TEST
@@ -78,14 +88,14 @@ START_TEST(a_reset_is_an_error)
 {
     ck_assert_int_eq(write(from.poll.fd, "x", 1), 1);
     close(far[0]); /* with something unread */
-    ck_assert_int_eq(splice_fill(pipe_used, &from), -ECONNRESET);
+    ck_assert_int_eq(splice_fill(pipe_used, &from, UINT64_MAX), -ECONNRESET);
 }
 END_TEST
 
 START_TEST(a_sink_that_is_gone_is_an_error)
 {
     ck_assert_int_eq(write(far[0], "abc", 3), 3);
-    ck_assert_int_eq(splice_fill(pipe_used, &from), 3);
+    ck_assert_int_eq(splice_fill(pipe_used, &from, UINT64_MAX), 3);
     close(far[1]);
     ck_assert_int_eq(splice_drain(pipe_used, &to), -EPIPE);
     ck_assert_uint_eq(pipe_used->length, 3);
@@ -117,7 +127,7 @@ START_TEST(a_sink_that_takes_no_more_says_so_once)
     size_t sent = 0, received = 0;
     while (to.poll.ready & NETPOLL_WRITE) {
         sent += fill(far[0]);
-        ck_assert_int_gt(splice_fill(pipe_used, &from), 0);
+        ck_assert_int_gt(splice_fill(pipe_used, &from, UINT64_MAX), 0);
         ssize_t put = splice_drain(pipe_used, &to);
         ck_assert(put > 0 || put == -EAGAIN);
     }
@@ -137,12 +147,13 @@ START_TEST(what_cannot_be_spliced_is_told)
 {
     struct conn counter;
     conn_init(&counter, eventfd(1, EFD_NONBLOCK), AF_UNSPEC);
-    ck_assert_int_eq(splice_fill(pipe_used, &counter), -EINVAL);
+    ck_assert_int_eq(splice_fill(pipe_used, &counter, UINT64_MAX), -EINVAL);
     ck_assert_uint_eq(pipe_used->length, 0);
     ck_assert(conn_readable(&counter));
 }
 END_TEST
 
-UNIT_MAIN_AROUND("splice", set_up, tear_down, bytes_go_through, what_comes_in_parts_is_read_on,
-                 the_end_is_0, a_reset_is_an_error, a_sink_that_is_gone_is_an_error,
-                 a_sink_that_takes_no_more_says_so_once, what_cannot_be_spliced_is_told)
+UNIT_MAIN_AROUND("splice", set_up, tear_down, bytes_go_through, no_more_is_taken_than_asked_for,
+                 what_comes_in_parts_is_read_on, the_end_is_0, a_reset_is_an_error,
+                 a_sink_that_is_gone_is_an_error, a_sink_that_takes_no_more_says_so_once,
+                 what_cannot_be_spliced_is_told)
