@@ -8,6 +8,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "base/addr.h"
 #include "base/attr.h"
@@ -27,8 +28,27 @@ enum conf_balance { CONF_ROUND_ROBIN };
 
 enum conf_splice { CONF_SPLICE_AUTO, CONF_SPLICE_ON, CONF_SPLICE_OFF };
 
+/* A user or a group, looked up. */
+struct conf_account {
+    const char *name; /* its number, where it has no name */
+    id_t id;
+    bool given; /* in the file; else it is the default there is on this system */
+    struct conf_mark mark;
+};
+
+/* The path of something that weft makes. */
+struct conf_path {
+    const char *path; /* NULL: off */
+    bool given;       /* in the file, off included; else it is the default */
+    struct conf_mark mark;
+};
+
 struct conf_process {
-    unsigned workers;         /* threads; never 0: auto is worked out */
+    unsigned workers;          /* threads; never 0: auto is worked out */
+    struct conf_account user;  /* to become, where that is possible */
+    struct conf_account group; /* likewise */
+    struct conf_path pid_file;
+    struct conf_path control; /* socket; fits into a struct sockaddr_un */
     bool pin;                 /* worker n on the n-th CPU this process may use */
     unsigned max_connections; /* 0: auto, what the descriptor limit allows */
     int64_t drain_timeout;    /* [ns] */

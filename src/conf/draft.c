@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/error.h"
+#include "conf/account.h"
 #include "conf/fault.h"
 #include "conf/field.h"
 #include "conf/holder.h"
@@ -54,6 +55,8 @@ bool draft_begin(struct draft *d)
 int draft_finish(struct draft *d, const struct conf **ret, struct conf_faults **ret_faults)
 {
     names_clear(&d->binds);
+    if (d->conf != NULL)
+        account_settle(d);
     if (d->conf != NULL && conf_faults_count(d->faults) == 0) {
         if (d->conf->process.workers == 0)
             d->conf->process.workers = auto_workers();

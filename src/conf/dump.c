@@ -100,6 +100,13 @@ static void dump_subgroup(struct dumper *d, const struct schema_key *key, const 
     d->depth--;
 }
 
+static void dump_account(struct dumper *d, const struct schema_key *key, const void *from)
+{
+    const struct conf_account *account = (const void *)((const char *)from + key->offset);
+    dump_key(d, key->name);
+    dump_string(d, account->name);
+}
+
 static void dump_address(struct dumper *d, const struct schema_key *key, const void *from)
 {
     const struct conf_address *address = (const void *)((const char *)from + key->offset);
@@ -128,6 +135,7 @@ typedef void dump_fn(struct dumper *d, const struct schema_key *key, const void 
 static void dump_group(struct dumper *d, const struct schema_group *g, const void *from)
 {
     static dump_fn *const types[SCHEMA_RESERVED + 1] = {
+        [SCHEMA_USER] = dump_account,    [SCHEMA_OWNERS] = dump_account,
         [SCHEMA_ADDRESS] = dump_address, [SCHEMA_POOL] = dump_pool_name,
         [SCHEMA_BINDS] = dump_binds,     [SCHEMA_SERVERS] = dump_servers,
         [SCHEMA_NAMED] = dump_named,     [SCHEMA_GROUP] = dump_subgroup,

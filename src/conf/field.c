@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "conf/conf.h"
 #include "conf/fault.h"
 #include "conf/nearest.h"
 #include "conf/utf8.h"
@@ -206,23 +207,68 @@ static void write_choice(const struct schema_key *key, const void *at, struct te
 /* --- strings ----------------------------------------------------------------------------- */
 
 /* A path has a slash in it, so that a misspelt word does not become a file. */
+static bool is_path(const char *text)
+{
+    return strchr(text, '/') != NULL;
+}
+
+/* A default is in the table, and needs no copy. */
+static int copy_path(const struct assignment *a, const char **ret)
+{
+    if (!utf8_printable(a->text)) {
+        text_format(a->why, "'%s' has characters that can't be shown", fault_show(a->text).text);
+        return -EINVAL;
+    }
+    const char *path = a->arena != NULL ? arena_copy(a->arena, a->text, strlen(a->text)) : a->text;
+    if (path == NULL)
+        return -ENOMEM;
+    *ret = path;
+    return 0;
+}
+
+static int set_path(const struct assignment *a)
+{
+    const char **path = &((struct conf_path *)a->at)->path;
+    if (is_zero_word(a->key, a->text)) {
+        *path = NULL;
+        return 0;
+    }
+    if (!is_path(a->text)) {
+        text_format(a->why, "'%s' is not ", fault_show(a->text).text);
+        schema_describe(a->key, a->why);
+        return -EINVAL;
+    }
+    if (a->key->max > 0 && strlen(a->text) > (size_t)a->key->max) {
+        text_format(a->why, "'%s' has more than %" PRId64 " bytes", fault_show(a->text).text,
+                    a->key->max);
+        return -EINVAL;
+    }
+    return copy_path(a, path);
+}
+
+static void write_path(const struct schema_key *key, const void *at, struct text *out)
+{
+    const char *path = ((const struct conf_path *)at)->path;
+    if (path != NULL)
+        value_write_string(out, path);
+    else
+        text_add_string(out, key->zero);
+}
+
 static int set_output(const struct assignment *a)
 {
     struct log_target *target = a->at;
     unsigned value = LOG_OUTPUT_FILE;
-    if (strchr(a->text, '/') == NULL) {
+    if (!is_path(a->text)) {
         int rc = read_word(a, &value);
         if (rc == 0)
             *target = (struct log_target){.output = (enum log_output)value};
         return rc;
     }
-    if (!utf8_printable(a->text)) {
-        text_format(a->why, "'%s' has characters that can't be shown", fault_show(a->text).text);
-        return -EINVAL;
-    }
-    const char *path = arena_copy(a->arena, a->text, strlen(a->text));
-    if (path == NULL)
-        return -ENOMEM;
+    const char *path;
+    int rc = copy_path(a, &path);
+    if (rc < 0)
+        return rc;
     *target = (struct log_target){.output = LOG_OUTPUT_FILE, .path = path};
     return 0;
 }
@@ -276,7 +322,7 @@ static const struct {
     [SCHEMA_BOOL] = {set_bool, write_bool},         [SCHEMA_NUMBER] = {set_amount, write_amount},
     [SCHEMA_DURATION] = {set_amount, write_amount}, [SCHEMA_SIZE] = {set_amount, write_amount},
     [SCHEMA_CHOICE] = {set_choice, write_choice},   [SCHEMA_OUTPUT] = {set_output, write_output},
-    [SCHEMA_NAME] = {set_name, write_name},
+    [SCHEMA_NAME] = {set_name, write_name},         [SCHEMA_PATH] = {set_path, write_path},
 };
 
 bool field_is_scalar(enum schema_type type)
@@ -307,7 +353,7 @@ void field_defaults(const struct schema_group *g, void *into)
         if (!field_is_scalar(key->type) || key->fallback == NULL)
             continue;
         int rc = field_set(key, key->fallback, into, NULL, &why);
-        assert(rc == 0); /* no default is a path, so none needs the arena */
+        assert(rc == 0);
         (void)rc;
     }
     text_free(&why);

@@ -13,7 +13,8 @@
 bool field_is_scalar(enum schema_type type);
 
 /**
- * Store what `text` says at the key's place in `into`; strings are copied to `arena`.
+ * Store what `text` says at the key's place in `into`; strings are copied to `arena`. Of a path,
+ * it is the path alone.
  *
  * Returns 0; -EINVAL with what is wrong added to `why`; -ENOMEM.
  */

@@ -122,6 +122,26 @@ static void load_scalar(struct loader *l, const struct schema_key *key,
         set_scalar(l, key, node->text, &node->mark, into);
 }
 
+static void load_path(struct loader *l, const struct schema_key *key, const struct tree_node *node,
+                      void *into)
+{
+    struct conf_path *path = (void *)((char *)into + key->offset);
+    load_scalar(l, key, node, into);
+    path->given = true;
+    path->mark = node->mark;
+}
+
+/* It is looked up once the file has been read: the one depends on the other. */
+static void load_account(struct loader *l, const struct schema_key *key,
+                         const struct tree_node *node, void *into)
+{
+    struct conf_account *account = (void *)((char *)into + key->offset);
+    account->given = true;
+    account->mark = node->mark;
+    if (expect(l, key, node, TREE_SCALAR))
+        account->name = draft_copy(&l->draft, node->text);
+}
+
 static void load_address(struct loader *l, const struct schema_key *key,
                          const struct tree_node *node, void *into)
 {
@@ -313,9 +333,11 @@ static void load_value(struct loader *l, const struct schema_key *key, const str
                        void *into)
 {
     static load_fn *const types[SCHEMA_RESERVED + 1] = {
-        [SCHEMA_ADDRESS] = load_address, [SCHEMA_POOL] = load_pool_name,
-        [SCHEMA_BINDS] = load_binds,     [SCHEMA_SERVERS] = load_servers,
-        [SCHEMA_NAMED] = load_named,     [SCHEMA_GROUP] = load_subgroup,
+        [SCHEMA_PATH] = load_path,       [SCHEMA_USER] = load_account,
+        [SCHEMA_OWNERS] = load_account,  [SCHEMA_ADDRESS] = load_address,
+        [SCHEMA_POOL] = load_pool_name,  [SCHEMA_BINDS] = load_binds,
+        [SCHEMA_SERVERS] = load_servers, [SCHEMA_NAMED] = load_named,
+        [SCHEMA_GROUP] = load_subgroup,
     };
     load_fn *load = types[key->type] != NULL ? types[key->type] : load_scalar;
     load(l, key, node, into);

@@ -16,6 +16,7 @@
 
 #define CONNECTIONS_MAX 10000000
 #define LONG            (720 * HOUR) /* thirty days: beyond it a timeout is a slip of the pen */
+#define UNIX_PATH_MAX   107          /* [bytes] of a struct sockaddr_un, without the NUL */
 
 #ifdef HAVE_SYSTEMD
 #define JOURNAL_BUILT true
@@ -69,11 +70,14 @@ static const struct schema_word output_words[] = {
 static const struct schema_key process_keys[] = {
     {"workers", SCHEMA_NUMBER, AT(conf_process, workers), RANGE(1, 256), .zero = "auto",
      .fallback = "auto", .what = "Threads that proxy; auto: one for each CPU weft may use."},
-    {"user", SCHEMA_RESERVED, .fallback = "weft", .what = "User to become when started as root."},
-    {"group", SCHEMA_RESERVED, .fallback = "weft", .what = "Group to become when started as root."},
-    {"pid_file", SCHEMA_RESERVED, .fallback = "off", .what = "File that holds the process id."},
-    {"control", SCHEMA_RESERVED, .fallback = "/run/weft/control.sock",
-     .what = "Path of the control socket."},
+    {"user", SCHEMA_USER, AT(conf_process, user), .fallback = "weft",
+     .what = "User to become when started as root."},
+    {"group", SCHEMA_OWNERS, AT(conf_process, group), .fallback = "weft",
+     .what = "Group to become when started as root."},
+    {"pid_file", SCHEMA_PATH, AT(conf_process, pid_file), .zero = "off", .fallback = "off",
+     .what = "File that holds the process id."},
+    {"control", SCHEMA_PATH, AT(conf_process, control), .max = UNIX_PATH_MAX, .zero = "off",
+     .fallback = RUNSTATEDIR "/weft/control.sock", .what = "Path of the control socket."},
     {"pin", SCHEMA_BOOL, AT(conf_process, pin), .fallback = "off",
      .what = "Keep each worker on a CPU of its own."},
     {"max_connections", SCHEMA_NUMBER, AT(conf_process, max_connections), RANGE(1, CONNECTIONS_MAX),
@@ -349,6 +353,9 @@ void schema_describe(const struct schema_key *key, struct text *out)
         [SCHEMA_CHOICE] = "one of ",
         [SCHEMA_OUTPUT] = "a path with a slash in it, or one of ",
         [SCHEMA_NAME] = "a name",
+        [SCHEMA_PATH] = "a path with a slash in it, or off",
+        [SCHEMA_USER] = "the name or number of a user",
+        [SCHEMA_OWNERS] = "the name or number of a group",
         [SCHEMA_ADDRESS] = "an address",
         [SCHEMA_POOL] = "the name of a pool",
         [SCHEMA_BINDS] = "an address or a list of addresses",
@@ -360,6 +367,6 @@ void schema_describe(const struct schema_key *key, struct text *out)
     text_add_string(out, nouns[key->type]);
     if (key->words != NULL)
         list_words(key->words, out);
-    else if (key->max > 0)
+    else if (key->max > 0 && key->type != SCHEMA_PATH)
         schema_range(key, out);
 }

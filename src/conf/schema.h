@@ -22,6 +22,9 @@ enum schema_type {
     SCHEMA_CHOICE,   /* an enum: one of `words` */
     SCHEMA_OUTPUT,   /* struct log_target: one of `words`, or a path */
     SCHEMA_NAME,     /* char * */
+    SCHEMA_PATH,     /* struct conf_path */
+    SCHEMA_USER,     /* struct conf_account, of a user */
+    SCHEMA_OWNERS,   /* struct conf_account, of a group of users */
     SCHEMA_ADDRESS,  /* struct conf_address, of a server */
     SCHEMA_POOL,     /* const struct conf_pool *, by its name */
     SCHEMA_BINDS,    /* struct conf_address *, and their number: one address or a list */
@@ -44,7 +47,7 @@ struct schema_key {
     bool required;
     size_t offset;        /* [bytes] of the value in the group's structure */
     size_t count;         /* [bytes] of the number of elements, where there are many */
-    int64_t min, max;     /* [ns], [bytes] or a number */
+    int64_t min, max;     /* [ns], [bytes] or a number; max also of a path's bytes, 0: any */
     int64_t step;         /* [ns], [bytes] the value is a multiple of; 0: any */
     const char *zero;     /* the word for 0, which is outside min..max: off or auto; NULL: none */
     const char *fallback; /* the default, as one would write it; NULL: none */

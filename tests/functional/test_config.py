@@ -124,6 +124,12 @@ FAULTS = {
     "log format": (f"log: {{access: {{format: ^xml}}}}\n{WEB}{APP}", ["json"]),
     "log level": (f"log: {{error: {{level: ^loud}}}}\n{WEB}{APP}", ["level"]),
     "log output": (f"log: {{access: {{output: ^somewhere}}}}\n{WEB}{APP}", ["output"]),
+    # accounts and paths
+    "unknown user": (process("user: ^no-such-user"), ["no user", "no-such-user"]),
+    "unknown group": (process("group: ^no-such-group"), ["no group", "no-such-group"]),
+    "pid_file without a slash": (process("pid_file: ^weft.pid"), ["slash"]),
+    "control without a slash": (process("control: ^weft.sock"), ["slash"]),
+    "control too long": (process(f"control: ^/{'x' * 107}"), ["107"]),
     # addresses
     "address without port": (servers("[^127.0.0.1]"), ["port"]),
     "address with an empty port": (servers("[^'127.0.0.1:']"), ["port"]),
@@ -170,10 +176,6 @@ FAULTS = {
         for key, text in {
             "include": f"^include: ['*.yaml']\n{WEB}{APP}",
             "admin": f"^admin: {{listen: '127.0.0.1:9900'}}\n{WEB}{APP}",
-            "user": process("^user: nobody"),
-            "group": process("^group: nogroup"),
-            "pid_file": process("^pid_file: /run/weft.pid"),
-            "control": process("^control: /run/weft.sock"),
             "routes": f"listeners:\n  web:\n    bind: ':1'\n    ^routes: [{{pool: app}}]\n    pool: app\n{APP}",
             "sni_timeout": listener("^sni_timeout: 5s"),
             "accept_proxy": listener("^accept_proxy: on"),
@@ -341,6 +343,8 @@ ACCEPTED = {
     "keepalive off": listener("keepalive: off"),
     "keepalive in part": listener("keepalive: {idle: 5s}"),
     "auto": process("workers: auto\n  max_connections: auto"),
+    "accounts": process("user: root\n  group: 0"),
+    "paths": process("pid_file: /run/weft.pid\n  control: off"),
     "zero is unlimited": listener("max_connections: 0"),
     "weights": servers("[{address: '127.0.0.1:1', weight: 256}, {address: '127.0.0.1:2', backup: true}]"),
     "servers as a block": f"{WEB}pools:\n  app:\n    servers:\n      - 127.0.0.1:9000\n      - 'unix:/x'\n      - 'unix:@y'\n      - '[::1]:80'\n",
@@ -418,7 +422,14 @@ def test_dump_fills_in_every_default(check):
     assert tree["log"]["access"] == {"output": "stderr", "format": "json"}
     assert tree["log"]["error"] == {"output": "stderr", "level": "info"}
     assert tree["weft"]["busy_poll"] in OFF
-    assert set(tree["weft"]) == {"workers", "pin", "max_connections", "drain_timeout", "busy_poll"}
+    assert set(tree["weft"]) == {
+        "workers", "user", "group", "pid_file", "control",
+        "pin", "max_connections", "drain_timeout", "busy_poll",
+    }  # fmt: skip
+    assert tree["weft"]["user"] in ("weft", "nobody")
+    assert tree["weft"]["group"]
+    assert tree["weft"]["pid_file"] in OFF
+    assert tree["weft"]["control"].endswith("/weft/control.sock")
     assert tree["weft"]["drain_timeout"] == "30s"
 
 

@@ -17,7 +17,7 @@ static void check_fixed_point(const char *yaml)
 
 START_TEST(the_dump_has_every_key)
 {
-    char *dump = dump_of("weft: {workers: 3}\n"
+    char *dump = dump_of("weft: {workers: 3, user: root, group: '0', control: '/c #d'}\n"
                          "listeners:\n"
                          "  web: {bind: ['127.0.0.1:80', ':81'], pool: 'yes'}\n"
                          "pools:\n"
@@ -27,6 +27,10 @@ START_TEST(the_dump_has_every_key)
                          "      - {name: second one, address: 'unix:/s', weight: 2, backup: on}\n");
     ck_assert_str_eq(dump, "weft:\n"
                            "  workers: 3\n"
+                           "  user: root\n"
+                           "  group: \"0\"\n"
+                           "  pid_file: off\n"
+                           "  control: \"/c #d\"\n"
                            "  pin: false\n"
                            "  max_connections: auto\n"
                            "  drain_timeout: 30s\n"
@@ -79,6 +83,7 @@ END_TEST
 START_TEST(read_again_it_is_the_same)
 {
     check_fixed_point(WITH_TOP("weft: {workers: auto, max_connections: 1}\n"));
+    check_fixed_point(WITH_TOP("weft: {user: 4294967294, pid_file: /run/p, control: off}\n"));
     check_fixed_point(WITH_TOP("log: {access: {output: /a b, format: text}, error: off}\n"));
     check_fixed_point(WITH_TOP("log: {access: {output: './:#', format: text}}\n"));
     check_fixed_point(WITH_LISTENER("    idle_timeout: 1.001s\n    half_close_timeout: off\n"

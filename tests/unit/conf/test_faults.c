@@ -37,6 +37,8 @@ struct wrong {
 #define OUTPUTS "a path with a slash in it, or one of stderr, stdout, syslog, off"
 #endif
 
+#define LABEL "12345678901234567890123456789012345678901234567890."
+
 /* --- the YAML itself --------------------------------------------------------------------- */
 
 static const struct wrong syntax[] = {
@@ -187,6 +189,24 @@ static const struct wrong values[] = {
      F("3:23", "drain_timeout: '1s??[2J' is not a duration: write a number and a unit, as in 30s")},
     {WITH_TOP("weft: {drain_timeout: \"1s\\0\"}\n"),
      F("3:23", "a value can't have a zero byte in it")},
+    {WITH_TOP("weft: {user: no-such-user, group: no-such-group}\n"),
+     F("3:14", "user: there is no user 'no-such-user'")
+         F("3:35", "group: there is no group 'no-such-group'")},
+    {WITH_TOP("weft: {user: 4294967295, group: -1}\n"),
+     F("3:14", "user: there is no user '4294967295'") F("3:33", "group: there is no group '-1'")},
+    {WITH_TOP("weft: {user: , group: [root]}\n"),
+     F("3:14", "user: has no value")
+         F("3:23", "group: must be the name or number of a group, not a list")},
+    {WITH_TOP("weft: {user: ''}\n"), F("3:14", "user: there is no user ''")},
+    {WITH_TOP("weft: {pid_file: weft.pid, control: on}\n"),
+     F("3:18", "pid_file: 'weft.pid' is not a path with a slash in it, or off")
+         F("3:37", "control: 'on' is not a path with a slash in it, or off")},
+    {WITH_TOP("weft: {pid_file: \"/a\\tb\", control: {a: b}}\n"),
+     F("3:18", "pid_file: '/a?b' has characters that can't be shown")
+         F("3:36", "control: must be a path with a slash in it, or off, not a mapping")},
+    {WITH_TOP("weft: {control: /" LABEL LABEL "/123}\n"), ""},
+    {WITH_TOP("weft: {control: /" LABEL LABEL "/1234}\n"),
+     F("3:17", "control: '/" LABEL "1234567890123456789012345678...' has more than 107 bytes")},
     {WITH_TOP("log: {access: {output: stdrr}}\n"),
      F("3:24", "output: 'stdrr' is not " OUTPUTS ": did you mean 'stderr'?")},
     {WITH_TOP("log: {access: {output: access.log}}\n"),
@@ -342,8 +362,6 @@ static const struct wrong binds[] = {
 };
 
 /* --- pools and servers ------------------------------------------------------------------- */
-
-#define LABEL "12345678901234567890123456789012345678901234567890."
 
 static const struct wrong pools[] = {
     {WITH_TOP("") "  q: {servers: ['1.1.1.1:1']}\n",

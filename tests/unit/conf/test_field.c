@@ -95,17 +95,22 @@ static void check_words(const struct schema_key *key)
     ck_assert_int_eq(set(key, "nothing_like_it"), -EINVAL);
 }
 
+static bool is_amount(const struct schema_key *key)
+{
+    return key->type == SCHEMA_NUMBER || key->type == SCHEMA_DURATION || key->type == SCHEMA_SIZE;
+}
+
 static size_t check_group(const struct schema_group *g)
 {
     size_t checked = 0;
     for (const struct schema_key *key = g->keys; key->name != NULL; key++) {
-        if (key->max > 0) {
+        if (is_amount(key)) {
             check_amount(key);
             check_zero(key);
         }
         if (key->words != NULL)
             check_words(key);
-        checked += key->max > 0 || key->words != NULL;
+        checked += is_amount(key) || key->words != NULL;
         if (key->group != NULL)
             checked += check_group(key->group);
     }

@@ -25,6 +25,11 @@ START_TEST(every_default_of_the_process)
     ck_assert(!c->process.pin);
     ck_assert_uint_eq(c->process.max_connections, 0);
     ck_assert_int_eq(c->process.drain_timeout, 30 * S);
+    ck_assert(!c->process.user.given && !c->process.group.given);
+    ck_assert_ptr_null(c->process.pid_file.path);
+    ck_assert(!c->process.pid_file.given);
+    ck_assert_str_eq(c->process.control.path, RUNSTATEDIR "/weft/control.sock");
+    ck_assert(!c->process.control.given);
     ck_assert_int_eq(c->log.access.output, LOG_OUTPUT_STDERR);
     ck_assert_int_eq(c->log.access_format, CONF_LOG_JSON);
     ck_assert_int_eq(c->log.error.output, LOG_OUTPUT_STDERR);
@@ -86,7 +91,8 @@ END_TEST
 START_TEST(every_key_of_the_process)
 {
     const struct conf *c = accept_text(
-        WITH_TOP("weft: {workers: 256, pin: on, max_connections: 10000000, drain_timeout: 1.5m}\n"
+        WITH_TOP("weft: {workers: 256, pin: on, max_connections: 10000000, drain_timeout: 1.5m,\n"
+                 "  user: root, group: 7777, pid_file: ./p, control: off}\n"
                  "log:\n"
                  "  access: {output: /var/log/a.log, format: text}\n"
                  "  error: {output: syslog, level: warning}\n"));
@@ -94,6 +100,14 @@ START_TEST(every_key_of_the_process)
     ck_assert(c->process.pin);
     ck_assert_uint_eq(c->process.max_connections, 10000000);
     ck_assert_int_eq(c->process.drain_timeout, 90 * S);
+    ck_assert_str_eq(c->process.user.name, "root");
+    ck_assert_uint_eq(c->process.user.id, 0);
+    ck_assert_uint_eq(c->process.group.id, 7777);
+    ck_assert_uint_eq(c->process.group.mark.line, 4);
+    ck_assert_str_eq(c->process.pid_file.path, "./p");
+    ck_assert_ptr_null(c->process.control.path);
+    ck_assert(c->process.pid_file.given && c->process.control.given);
+    ck_assert_uint_eq(c->process.control.mark.column, 52);
     ck_assert_int_eq(c->log.access.output, LOG_OUTPUT_FILE);
     ck_assert_str_eq(c->log.access.path, "/var/log/a.log");
     ck_assert_int_eq(c->log.access_format, CONF_LOG_TEXT);

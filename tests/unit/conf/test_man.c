@@ -58,6 +58,16 @@ static void has_line(const char *entry, const char *key, const char *format, con
     text_free(&line);
 }
 
+/* The page speaks for every build: directories that configure was told stand as their variables. */
+static const char *in_any_build(const char *value)
+{
+    static char text[128];
+    size_t n = strlen(RUNSTATEDIR);
+    bool inside = strncmp(value, RUNSTATEDIR "/", n + 1) == 0;
+    snprintf(text, sizeof(text), "%s%s", inside ? "RUNSTATEDIR" : "", value + (inside ? n : 0));
+    return text;
+}
+
 static void check_entry(const char *section, const struct schema_key *key)
 {
     struct text line, takes;
@@ -73,7 +83,7 @@ static void check_entry(const char *section, const struct schema_key *key)
 #endif
         has_line(entry, key->name, "Takes %s.", takes.data);
     if (key->fallback != NULL)
-        has_line(entry, key->name, "Default: %s.", key->fallback);
+        has_line(entry, key->name, "Default: %s.", in_any_build(key->fallback));
     if (key->required)
         has_line(entry, key->name, "%s", "Required.");
     free(entry);

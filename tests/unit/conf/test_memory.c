@@ -83,6 +83,7 @@ static void survive_all(int (*fn)(const struct conf **ret, struct conf_faults **
 static int read_good(const struct conf **ret, struct conf_faults **ret_faults)
 {
     static const char yaml[] = "log: {access: {output: /a, format: text}}\n"
+                               "weft: {group: root, pid_file: /p, control: ./c}\n"
                                "listeners:\n"
                                "  a: {bind: [':1', '127.0.0.1:2'], pool: p}\n"
                                "  b: {bind: 'unix:/b', pool: &p p, idle_timeout: 5s}\n"
@@ -95,6 +96,7 @@ static int read_good(const struct conf **ret, struct conf_faults **ret_faults)
 static int read_bad(const struct conf **ret, struct conf_faults **ret_faults)
 {
     static const char yaml[] = "log: {access: {output: /a, format: tex}, error: [5]}\n"
+                               "weft: {user: no-such-user, control: c}\n"
                                "splice: &a on\n"
                                "listeners:\n"
                                "  a: {bind: [':1', '127.0.0.1:2', 5], pool: q, idle_timeout: 5}\n"

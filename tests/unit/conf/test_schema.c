@@ -126,13 +126,15 @@ static void check_key(const struct schema_key *key)
     ck_assert_msg(strlen(key->what) < 100, "%s", key->name);
     bool amount =
         key->type == SCHEMA_NUMBER || key->type == SCHEMA_DURATION || key->type == SCHEMA_SIZE;
-    ck_assert_msg(amount == (key->max > key->min), "%s: range", key->name);
-    ck_assert_msg(key->zero == NULL || key->min > 0, "%s: 0 means two things", key->name);
+    bool path = key->type == SCHEMA_PATH;
+    ck_assert_msg(path || amount == (key->max > key->min), "%s: range", key->name);
+    ck_assert_msg(path || key->zero == NULL || key->min > 0, "%s: 0 means two things", key->name);
     ck_assert_msg(key->step == 0 || (key->min % key->step == 0 && key->max % key->step == 0),
                   "%s: step", key->name);
     bool worded = key->type == SCHEMA_CHOICE || key->type == SCHEMA_OUTPUT;
     ck_assert_msg(worded == (key->words != NULL), "%s: words", key->name);
-    bool has_default = field_is_scalar(key->type) && key->type != SCHEMA_NAME;
+    bool account = key->type == SCHEMA_USER || key->type == SCHEMA_OWNERS;
+    bool has_default = account || (field_is_scalar(key->type) && key->type != SCHEMA_NAME);
     if (key->type != SCHEMA_RESERVED)
         ck_assert_msg(has_default == (key->fallback != NULL), "%s: default", key->name);
     bool leads_on =
@@ -183,6 +185,8 @@ START_TEST(keys_are_described)
     } cases[] = {
         {"weft.workers", "a whole number, 1 to 256, or auto"},
         {"weft.pin", "a boolean"},
+        {"weft.user", "the name or number of a user"},
+        {"weft.control", "a path with a slash in it, or off"},
         {"log.access.format", "one of json, text"},
         {"listeners.idle_timeout", "a duration, 1ms to 720h, or off"},
         {"listeners.receive_buffer", "a size, 4KiB to 256MiB, or auto"},
