@@ -2,6 +2,7 @@
 
 #include <ev.h>
 #include <gnu/libc-version.h>
+#include <jansson.h>
 #include <yaml.h>
 
 #ifdef HAVE_JEMALLOC
@@ -37,6 +38,7 @@ void version_print_build(FILE *to)
     fprintf(to, "built with %s: %s optimize=%s\n", __VERSION__, WEFT_BUILD_OPTIONS, OPTIMIZED);
     fprintf(to, "libev     %d.%d\n", ev_version_major(), ev_version_minor());
     fprintf(to, "libyaml   %s\n", yaml_get_version_string());
+    fprintf(to, "jansson   %s\n", jansson_version_str());
     print_jemalloc(to);
     fprintf(to, "libc      %s\n", gnu_get_libc_version());
 }
