@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/log_route.h"
 #include "base/log_sink.h"
 #include "base/pool.h"
 
@@ -23,12 +24,19 @@
 #define STOP_FLUSH   2000 /* [ms] what log_stop() gives blocked sinks to take the rest */
 #define STOP_JOIN    3 /* [s] what it gives the thread in all: a dead disk may hold it in write() */
 
+enum entry_kind {
+    ENTRY_LINE,   /* the payload is an error line's text */
+    ENTRY_RECORD, /* the payload is what `format` makes a record of */
+    ENTRY_ROUTE,  /* the payload is a struct log_route: whatever comes behind it goes there */
+};
+
 struct entry {
     struct entry *next;
-    int64_t wall;          /* [ns since 1970] of an error line */
-    log_format_fn *format; /* of an access record; NULL: an error line, the payload is its text */
+    enum entry_kind kind;
+    enum log_level level;  /* of an error line */
+    int64_t wall;          /* [ns since 1970] likewise */
+    log_format_fn *format; /* of an access record */
     void (*release)(const void *payload);
-    enum log_level level; /* of an error line */
     char payload[LOG_PAYLOAD_MAX] __attribute__((aligned(16)));
 };
 
@@ -54,9 +62,11 @@ static struct {
     pthread_t thread;
     struct pool *entries; /* made once, never freed: a late line may still use it */
 
+    /* That of the thread which starts, sets and stops it: where lines go once all is written. */
+    struct log_route newest;
+
     /* The log thread's alone: */
-    struct log_sink sinks[2];
-    struct log_sink *error_sink, *access_sink; /* may be one and the same */
+    struct log_sinks sinks;
     uint64_t dropped_seen, dropped_reported;
 } self = {.threshold = LOG_LEVEL_INFO, .wake = -1};
 
@@ -119,22 +129,48 @@ static void write_line(struct log_sink *s, const struct entry *e)
         count_dropped(1);
         return;
     }
-    if (e->format != NULL) {
+    if (e->kind == ENTRY_RECORD) {
         e->format(t, e->payload);
     } else {
         log_sink_prefix(s, e->level, e->wall);
         text_add_string(t, e->payload);
     }
-    if (!log_sink_end(s, e->format != NULL ? LOG_LEVEL_INFO : e->level))
+    if (!log_sink_end(s, e->kind == ENTRY_RECORD ? LOG_LEVEL_INFO : e->level))
         count_dropped(1);
 }
 
 static void flush_sinks(void)
 {
-    for (size_t i = 0; i < array_size(self.sinks); i++) {
-        size_t lost = log_sink_flush(&self.sinks[i]);
-        if (lost > 0)
-            count_dropped(lost);
+    size_t lost = log_sinks_flush(&self.sinks);
+    if (lost > 0)
+        count_dropped(lost);
+}
+
+/* What is written here and now can't come behind what follows it, in a file of the same name. */
+static void take_route(const struct entry *e)
+{
+    struct log_route route;
+    flush_sinks();
+    memcpy(&route, e->payload, sizeof(route));
+    size_t lost = log_sinks_take(&self.sinks, &route);
+    if (lost > 0)
+        count_dropped(lost);
+}
+
+static void write_entry(const struct entry *e)
+{
+    switch (e->kind) {
+    case ENTRY_LINE:
+        write_line(self.sinks.route.error, e);
+        break;
+    case ENTRY_RECORD:
+        write_line(self.sinks.route.access, e);
+        if (e->release != NULL)
+            e->release(e->payload);
+        break;
+    case ENTRY_ROUTE:
+        take_route(e);
+        break;
     }
 }
 
@@ -144,9 +180,7 @@ static unsigned write_entries(struct entry *e)
     unsigned n = 0;
     while (e != NULL) {
         struct entry *next = e->next;
-        write_line(e->format != NULL ? self.access_sink : self.error_sink, e);
-        if (e->release != NULL)
-            e->release(e->payload);
+        write_entry(e);
         pool_put(self.entries, e);
         e = next;
         if (++n % FLUSH_EVERY == 0)
@@ -167,14 +201,14 @@ static void write_own(const char *format, ...)
     va_start(args, format);
     vsnprintf(e.payload, sizeof(e.payload), format, args);
     va_end(args);
-    write_line(self.error_sink, &e);
+    write_line(self.sinks.route.error, &e);
 }
 
 /* One line for all that was dropped in a row: once nothing more is, and the sink takes lines. */
 static void report_dropped(void)
 {
     uint64_t dropped = log_dropped();
-    bool over = dropped == self.dropped_seen && !log_sink_pending(self.error_sink);
+    bool over = dropped == self.dropped_seen && !log_sink_pending(self.sinks.route.error);
     self.dropped_seen = dropped;
     if (!over || dropped == self.dropped_reported)
         return;
@@ -182,26 +216,32 @@ static void report_dropped(void)
     self.dropped_reported = dropped;
 }
 
+static void reopen_sink(struct log_sink *s)
+{
+    int rc = log_sink_reopen(s);
+    if (rc != 0)
+        write_own("%s: cannot be opened anew: %s", s->path, strerrordesc_np(-rc));
+}
+
 static void reopen_sinks(void)
 {
     if (!atomic_exchange(&self.reopen, false))
         return;
     flush_sinks();
-    for (size_t i = 0; i < array_size(self.sinks); i++) {
-        int rc = log_sink_reopen(&self.sinks[i]);
-        if (rc != 0)
-            write_own("%s: cannot be opened anew: %s", self.sinks[i].path, strerrordesc_np(-rc));
-    }
+    const struct log_route *r = &self.sinks.route;
+    reopen_sink(r->error);
+    if (r->access != r->error)
+        reopen_sink(r->access);
 }
 
 /* Wait for a wake-up, for a sink that takes more, or for `timeout` [ms, -1: for ever]. */
 static void wait_for_work(int timeout)
 {
-    struct pollfd fds[1 + array_size(self.sinks)] = {{.fd = self.wake, .events = POLLIN}};
+    struct pollfd fds[1 + LOG_SINKS_MAX] = {{.fd = self.wake, .events = POLLIN}};
     nfds_t n = 1;
-    for (size_t i = 0; i < array_size(self.sinks); i++)
-        if (log_sink_pending(&self.sinks[i]))
-            fds[n++] = (struct pollfd){.fd = self.sinks[i].fd, .events = POLLOUT};
+    for (size_t i = 0; i < self.sinks.count; i++)
+        if (log_sink_pending(self.sinks.all[i]))
+            fds[n++] = (struct pollfd){.fd = self.sinks.all[i]->fd, .events = POLLOUT};
     uint64_t count;
     if (poll(fds, n, timeout) > 0 && (fds[0].revents & POLLIN) != 0)
         (void)!read(self.wake, &count, sizeof(count));
@@ -216,11 +256,6 @@ static void sleep_until_woken(void)
         wait_for_work(-1);
 }
 
-static bool any_pending(void)
-{
-    return log_sink_pending(&self.sinks[0]) || log_sink_pending(&self.sinks[1]);
-}
-
 /* The last lines, as far as the sinks take them in time. */
 static void finish(void)
 {
@@ -232,7 +267,7 @@ static void finish(void)
         report_dropped();
         flush_sinks();
         int64_t left = deadline - clock_update();
-        if (!any_pending() || left <= 0)
+        if (!log_sinks_pending(&self.sinks) || left <= 0)
             return;
         wait_for_work((int)(left / NSEC_PER_MSEC) + 1);
     }
@@ -261,38 +296,20 @@ static void *run(void *arg)
 
 /* --- start and stop ---------------------------------------------------------------------- */
 
-static bool same_target(const struct log_target *a, const struct log_target *b)
+/* What threads ask before they make a line. */
+static void set_wanted(const struct log_options *o)
 {
-    return a->output == b->output &&
-           (a->output != LOG_OUTPUT_FILE || strcmp(a->path, b->path) == 0);
-}
-
-static const char *target_name(const struct log_target *t)
-{
-    return t->output == LOG_OUTPUT_FILE ? t->path : "journal";
-}
-
-static void close_sinks(void)
-{
-    for (size_t i = 0; i < array_size(self.sinks); i++)
-        log_sink_close(&self.sinks[i]);
+    bool off = o->error.output == LOG_OUTPUT_OFF;
+    atomic_store(&self.threshold, off ? LOG_LEVEL_ERROR + 1 : (int)o->error_level);
+    atomic_store(&self.access, o->access.output != LOG_OUTPUT_OFF);
 }
 
 static int open_sinks(const struct log_options *o, const char **ret_path)
 {
-    bool same = same_target(&o->error, &o->access);
-    self.error_sink = &self.sinks[0];
-    self.access_sink = &self.sinks[same ? 0 : 1];
-    *ret_path = target_name(&o->error);
-    int rc = log_sink_open(&self.sinks[0], &o->error);
-    if (rc == 0 && !same) {
-        *ret_path = target_name(&o->access);
-        rc = log_sink_open(&self.sinks[1], &o->access);
-    } else {
-        self.sinks[1] = (struct log_sink){.output = LOG_OUTPUT_OFF, .fd = -1};
-    }
-    if (rc != 0)
-        close_sinks();
+    static const struct log_route nothing = {NULL, NULL};
+    int rc = log_route_open(&self.newest, o, &nothing, ret_path);
+    if (rc == 0)
+        (void)!log_sinks_take(&self.sinks, &self.newest); /* there is room */
     return rc;
 }
 
@@ -333,13 +350,34 @@ int log_start(const struct log_options *o, const char **ret_path)
         if (self.wake >= 0)
             close(self.wake);
         self.wake = -1;
-        close_sinks();
+        log_sinks_close(&self.sinks);
         return rc;
     }
-    bool off = o->error.output == LOG_OUTPUT_OFF;
-    atomic_store(&self.threshold, off ? LOG_LEVEL_ERROR + 1 : (int)o->error_level);
-    atomic_store(&self.access, o->access.output != LOG_OUTPUT_OFF);
+    set_wanted(o);
     atomic_store(&self.running, true);
+    return 0;
+}
+
+/* The order goes through the queue, past its bound, so that it stands between the lines. */
+int log_set(const struct log_options *o, const char **ret_path)
+{
+    assert(atomic_load(&self.running));
+    struct log_route route;
+    int rc = log_route_open(&route, o, &self.newest, ret_path);
+    if (rc != 0)
+        return rc;
+    struct entry *e = pool_get(self.entries);
+    if (e == NULL) {
+        log_route_discard(&route, &self.newest);
+        *ret_path = "log";
+        return -ENOMEM;
+    }
+    atomic_fetch_add_explicit(&self.queued, 1, memory_order_relaxed);
+    e->kind = ENTRY_ROUTE;
+    memcpy(e->payload, &route, sizeof(route));
+    push(e);
+    self.newest = route;
+    set_wanted(o);
     return 0;
 }
 
@@ -358,7 +396,7 @@ void log_stop(void)
         pthread_detach(self.thread); /* what it holds stays open: it may come back */
         return;
     }
-    close_sinks();
+    log_sinks_close(&self.sinks);
     close(self.wake);
     self.wake = -1;
 }
@@ -409,10 +447,9 @@ static void queue_line(enum log_level level, const char *format, va_list args)
     struct entry *e = new_entry();
     if (e == NULL)
         return;
-    e->wall = clock_wall();
-    e->format = NULL;
-    e->release = NULL;
+    e->kind = ENTRY_LINE;
     e->level = level;
+    e->wall = clock_wall();
     format_line(e->payload, sizeof(e->payload), format, args);
     push(e);
 }
@@ -447,6 +484,7 @@ void log_access(log_format_fn *format, void (*release)(const void *payload), con
             release(payload);
         return;
     }
+    e->kind = ENTRY_RECORD;
     e->format = format;
     e->release = release;
     memcpy(e->payload, payload, size);

@@ -37,7 +37,8 @@ enum log_output {
 
 struct log_target {
     enum log_output output;
-    const char *path; /* of LOG_OUTPUT_FILE; log_start() copies it */
+    const char *path; /* of LOG_OUTPUT_FILE; it is copied */
+    int fd;           /* likewise: the file, open already; -1: it is opened by its path */
 };
 
 struct log_options {
@@ -57,8 +58,22 @@ typedef void log_format_fn(struct text *out, const void *payload);
  *
  * Returns 0, or the -errno of the file that could not be opened, with `*ret_path` naming it;
  * -EOPNOTSUPP for the journal in a build without libsystemd. A missing syslog is not noticed.
+ * Owns: descriptors in `o` are the log's, whatever comes of it.
  */
 int log_start(const struct log_options *o, const char **ret_path) WEFT_MUSTCHECK;
+
+/**
+ * Change the outputs and the level of a running log: all that `o` says, or nothing.
+ *
+ * An output that stays is left alone, unless its target brings a descriptor: that takes the place
+ * of the one in use, as after a rotation. Each line goes where it was meant to go when it was
+ * written, in order; an output that is left is closed once it has them all.
+ * Returns and owns as log_start(). Thread: that of log_start() and log_stop().
+ */
+int log_set(const struct log_options *o, const char **ret_path) WEFT_MUSTCHECK;
+
+/** Open a file as the log does, for a target's `fd`. Returns the descriptor or -errno. */
+int log_open_file(const char *path) WEFT_MUSTCHECK;
 
 /**
  * Write what is queued, then end the log thread and close the files.
@@ -68,7 +83,10 @@ int log_start(const struct log_options *o, const char **ret_path) WEFT_MUSTCHECK
  */
 void log_stop(void);
 
-/** Open the log files anew under their names, as after a rotation. Thread: any. */
+/**
+ * Open the log files anew under their names, as after a rotation. One that can't be is kept, and
+ * the log says so. Thread: any.
+ */
 void log_reopen(void);
 
 /** Whether lines of this level are written at all. */

@@ -36,7 +36,7 @@ static const int level_priority[] = {
 /* --- opening ----------------------------------------------------------------------------- */
 
 /* Non-blocking, which a file ignores: a FIFO that nobody reads is an error instead of a hang. */
-static int open_file(const char *path)
+int log_open_file(const char *path)
 {
     int flags = O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NONBLOCK;
     int fd = open(path, flags, 0640);
@@ -66,12 +66,12 @@ static void set_fd(struct log_sink *s, int fd)
     s->journal_stream = is_journal_stream(&st);
 }
 
-static int open_path(struct log_sink *s, const char *path)
+static int open_target(struct log_sink *s, const struct log_target *t)
 {
-    s->path = strdup(path);
+    s->path = strdup(t->path);
     if (s->path == NULL)
         return -ENOMEM;
-    int fd = open_file(path);
+    int fd = t->fd >= 0 ? t->fd : log_open_file(t->path);
     if (fd < 0) {
         free(s->path);
         s->path = NULL;
@@ -103,7 +103,7 @@ int log_sink_open(struct log_sink *s, const struct log_target *t)
         return -EOPNOTSUPP;
 #endif
     case LOG_OUTPUT_FILE:
-        return open_path(s, t->path);
+        return open_target(s, t);
     }
     return 0;
 }
@@ -112,7 +112,7 @@ int log_sink_reopen(struct log_sink *s)
 {
     if (s->path == NULL)
         return 0;
-    int fd = open_file(s->path);
+    int fd = log_open_file(s->path);
     if (fd < 0)
         return fd;
     close(s->fd);
@@ -237,11 +237,11 @@ static void forget(struct text *t, size_t n)
     memmove(t->data, t->data + n, t->length + 1);
 }
 
-static size_t count_lines(const struct text *t)
+size_t log_sink_lines(const struct log_sink *s)
 {
     size_t lines = 0;
-    for (size_t i = 0; i < t->length; i++)
-        lines += t->data[i] == '\n';
+    for (size_t i = 0; i < s->lines.length; i++)
+        lines += s->lines.data[i] == '\n';
     return lines;
 }
 
@@ -256,7 +256,7 @@ size_t log_sink_flush(struct log_sink *s)
         } else if (n < 0 && errno == EAGAIN) {
             return 0;
         } else if (n == 0 || errno != EINTR) {
-            lost = count_lines(t);
+            lost = log_sink_lines(s);
             text_clear(t);
         }
     }

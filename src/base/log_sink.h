@@ -35,9 +35,10 @@ struct log_sink {
 };
 
 /**
- * Open what `t` names.
+ * Open what `t` names, or take the descriptor that it brings.
  *
- * Returns 0, -errno of open(), or -EOPNOTSUPP for the journal in a build without it.
+ * Returns 0, -errno of open(), or -EOPNOTSUPP for the journal in a build without it; a descriptor
+ * is then still the caller's.
  */
 int log_sink_open(struct log_sink *s, const struct log_target *t) WEFT_MUSTCHECK;
 
@@ -60,6 +61,9 @@ size_t log_sink_flush(struct log_sink *s);
 
 /** Whether lines wait for the descriptor. */
 bool log_sink_pending(const struct log_sink *s);
+
+/** How many lines wait for the descriptor. */
+size_t log_sink_lines(const struct log_sink *s);
 
 /** Write one error line to stderr, now, blocking: for when there is no log thread. */
 void log_sink_direct(enum log_level level, int64_t wall, const char *line);

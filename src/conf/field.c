@@ -262,14 +262,14 @@ static int set_output(const struct assignment *a)
     if (!is_path(a->text)) {
         int rc = read_word(a, &value);
         if (rc == 0)
-            *target = (struct log_target){.output = (enum log_output)value};
+            *target = (struct log_target){.output = (enum log_output)value, .fd = -1};
         return rc;
     }
     const char *path;
     int rc = copy_path(a, &path);
     if (rc < 0)
         return rc;
-    *target = (struct log_target){.output = LOG_OUTPUT_FILE, .path = path};
+    *target = (struct log_target){.output = LOG_OUTPUT_FILE, .path = path, .fd = -1};
     return 0;
 }
 
