@@ -1,3 +1,5 @@
+#include "conf/dump.h"
+
 #include <string.h>
 
 #include "conf/conf.h"
@@ -132,7 +134,7 @@ static void dump_scalar(struct dumper *d, const struct schema_key *key, const vo
 
 typedef void dump_fn(struct dumper *d, const struct schema_key *key, const void *from);
 
-static void dump_group(struct dumper *d, const struct schema_group *g, const void *from)
+static void dump_any(struct dumper *d, const struct schema_key *key, const void *from)
 {
     static dump_fn *const types[SCHEMA_RESERVED + 1] = {
         [SCHEMA_USER] = dump_account,    [SCHEMA_OWNERS] = dump_account,
@@ -140,11 +142,21 @@ static void dump_group(struct dumper *d, const struct schema_group *g, const voi
         [SCHEMA_BINDS] = dump_binds,     [SCHEMA_SERVERS] = dump_servers,
         [SCHEMA_NAMED] = dump_named,     [SCHEMA_GROUP] = dump_subgroup,
     };
-    for (const struct schema_key *key = g->keys; key->name != NULL; key++) {
-        dump_fn *dump = types[key->type] != NULL ? types[key->type] : dump_scalar;
-        if (key->type != SCHEMA_RESERVED)
-            dump(d, key, from);
-    }
+    dump_fn *dump = types[key->type] != NULL ? types[key->type] : dump_scalar;
+    if (key->type != SCHEMA_RESERVED)
+        dump(d, key, from);
+}
+
+static void dump_group(struct dumper *d, const struct schema_group *g, const void *from)
+{
+    for (const struct schema_key *key = g->keys; key->name != NULL; key++)
+        dump_any(d, key, from);
+}
+
+void dump_one(const struct schema_key *key, const void *from, struct text *out)
+{
+    struct dumper d = {.out = out};
+    dump_any(&d, key, from);
 }
 
 void conf_dump(const struct conf *c, struct text *out)

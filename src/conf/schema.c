@@ -69,16 +69,17 @@ static const struct schema_word output_words[] = {
 
 static const struct schema_key process_keys[] = {
     {"workers", SCHEMA_NUMBER, AT(conf_process, workers), RANGE(1, 256), .zero = "auto",
-     .fallback = "auto", .what = "Threads that proxy; auto: one for each CPU weft may use."},
-    {"user", SCHEMA_USER, AT(conf_process, user), .fallback = "weft",
+     .restart = true, .fallback = "auto",
+     .what = "Threads that proxy; auto: one for each CPU weft may use."},
+    {"user", SCHEMA_USER, AT(conf_process, user), .restart = true, .fallback = "weft",
      .what = "User to become when started as root."},
-    {"group", SCHEMA_OWNERS, AT(conf_process, group), .fallback = "weft",
+    {"group", SCHEMA_OWNERS, AT(conf_process, group), .restart = true, .fallback = "weft",
      .what = "Group to become when started as root."},
     {"pid_file", SCHEMA_PATH, AT(conf_process, pid_file), .zero = "off", .fallback = "off",
      .what = "File that holds the process id."},
     {"control", SCHEMA_PATH, AT(conf_process, control), .max = UNIX_PATH_MAX, .zero = "off",
      .fallback = RUNSTATEDIR "/weft/control.sock", .what = "Path of the control socket."},
-    {"pin", SCHEMA_BOOL, AT(conf_process, pin), .fallback = "off",
+    {"pin", SCHEMA_BOOL, AT(conf_process, pin), .restart = true, .fallback = "off",
      .what = "Keep each worker on a CPU of its own."},
     {"max_connections", SCHEMA_NUMBER, AT(conf_process, max_connections), RANGE(1, CONNECTIONS_MAX),
      .zero = "auto", .fallback = "auto",
@@ -86,7 +87,8 @@ static const struct schema_key process_keys[] = {
     {"drain_timeout", SCHEMA_DURATION, AT(conf_process, drain_timeout), RANGE(MS, LONG),
      .fallback = "30s", .what = "How long a graceful stop waits for connections to end."},
     {"busy_poll", SCHEMA_DURATION, AT(conf_process, busy_poll), RANGE(US, 10 * MS), .zero = "off",
-     .fallback = "off", .what = "Spin that long before sleeping, after recent activity."},
+     .restart = true, .fallback = "off",
+     .what = "Spin that long before sleeping, after recent activity."},
     {.name = NULL},
 };
 
@@ -244,8 +246,10 @@ static const struct schema_key outlier_keys[] = {
     {.name = NULL},
 };
 
-static const struct schema_group server_group = {
-    .subject = "server", .keys = server_keys, .size = sizeof(struct conf_server)};
+static const struct schema_group server_group = {.subject = "server",
+                                                 .keys = server_keys,
+                                                 .size = sizeof(struct conf_server),
+                                                 .name = offsetof(struct conf_server, name)};
 static const struct schema_group queue_group = {.keys = queue_keys};
 static const struct schema_group check_group = {.keys = check_keys};
 static const struct schema_group outlier_group = {.keys = outlier_keys};

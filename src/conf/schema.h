@@ -2,8 +2,8 @@
  * The key table: every key there is, what it takes, and where its value goes.
  *
  * A group is the table of one mapping; a key of type GROUP, NAMED or SERVERS leads to the next one.
- * Reading, defaults, the dump and the test of the manual page all walk these tables, so that a new
- * key is a new line in schema.c.
+ * Reading, defaults, the dump, the diff and the test of the manual page all walk these tables, so
+ * that a new key is a new line in schema.c.
  */
 #ifndef WEFT_CONF_SCHEMA_H
 #define WEFT_CONF_SCHEMA_H
@@ -45,6 +45,7 @@ struct schema_key {
     const char *name; /* NULL ends the table */
     enum schema_type type;
     bool required;
+    bool restart;         /* a change of it needs a new worker process */
     size_t offset;        /* [bytes] of the value in the group's structure */
     size_t count;         /* [bytes] of the number of elements, where there are many */
     int64_t min, max;     /* [ns], [bytes] or a number; max also of a path's bytes, 0: any */
@@ -60,8 +61,8 @@ struct schema_group {
     const char *subject; /* what one of it is called in a message; NULL: it has no name */
     const struct schema_key *keys;
     size_t size;     /* [bytes] of the structure */
-    size_t name;     /* [bytes] offset of its name, where it is an element of NAMED */
-    size_t mark;     /* [bytes] offset of its mark, likewise */
+    size_t name;     /* [bytes] offset of its name, where it is an element of NAMED or SERVERS */
+    size_t mark;     /* [bytes] offset of its mark, where it is an element of NAMED */
     const char *off; /* `off` in the mapping's place sets this key to off; NULL: it may not */
 };
 

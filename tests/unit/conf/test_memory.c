@@ -2,11 +2,13 @@
  * No memory, at any place: every allocation fails once, the first, the second and so on, and what
  * comes of it is a configuration or a list of faults, with nothing lost.
  */
+#include <errno.h>
 #include <search.h>
 #include <yaml.h>
 
 #include "base/error.h"
 #include "conf/arena.h"
+#include "conf/diff.h"
 #include "reading.h"
 
 static unsigned until_failure; /* 0: none fails */
@@ -151,5 +153,33 @@ START_TEST(no_memory_for_quick_mode)
 }
 END_TEST
 
+/* Returns whether an allocation failed. */
+static bool survive_diff(const struct conf *a, const struct conf *b, unsigned n)
+{
+    struct diff d;
+    failed = false;
+    until_failure = n;
+    int rc = diff_init(&d, a, b);
+    until_failure = 0;
+    ck_assert_int_eq(rc, failed ? -ENOMEM : 0);
+    if (rc == 0)
+        diff_free(&d);
+    return failed;
+}
+
+START_TEST(no_memory_for_a_diff)
+{
+    const struct conf *a, *b = accept_text(WITH_TOP("weft: {workers: 99, pin: on}\n"));
+    struct conf_faults *faults;
+    ck_assert_int_eq(read_good(&a, &faults), 0);
+    unsigned n = 1;
+    while (survive_diff(a, b, n))
+        n++;
+    ck_assert_uint_gt(n, 20);
+    conf_unref(a);
+    conf_unref(b);
+}
+END_TEST
+
 UNIT_MAIN("memory", no_memory_for_a_good_file, no_memory_for_a_bad_file,
-          no_memory_for_a_file_that_is_not_there, no_memory_for_quick_mode)
+          no_memory_for_a_file_that_is_not_there, no_memory_for_quick_mode, no_memory_for_a_diff)
