@@ -16,6 +16,7 @@
 
 #include "base/clock.h"
 #include "base/pool.h"
+#include "base/prefix.h"
 #include "base/ring.h"
 #include "fiber/context.h"
 #include "fiber/mailbox.h"
@@ -292,6 +293,71 @@ static void measure_memory(void)
     pool_free(nodes);
 }
 
+/* --- sets of networks ------------------------------------------------------------------------ */
+
+#define NETWORKS 1000000
+
+static struct prefix *networks;
+static struct prefix_set network_set;
+static int network_family;
+static volatile long network_hits;
+
+/* Marsaglia's xorshift64: scattered over memory, as clients are. */
+static uint64_t scattered(void)
+{
+    static uint64_t x = 88172645463325252u;
+
+    x ^= x << 13;
+    x ^= x >> 7;
+    x ^= x << 17;
+    return x;
+}
+
+static struct sockaddr_in6 scattered_peer(void)
+{
+    struct sockaddr_in6 at = {.sin6_family = (sa_family_t)network_family};
+    uint64_t bits = scattered();
+
+    if (network_family == AF_INET)
+        memcpy(&((struct sockaddr_in *)&at)->sin_addr, &bits, 4);
+    else
+        memcpy(&at.sin6_addr, &bits, sizeof(bits));
+    return at;
+}
+
+static void build_set(long n)
+{
+    prefix_set_free(&network_set);
+    if (prefix_set_init(&network_set, networks, (size_t)n) != 0)
+        die("prefix_set_init");
+}
+
+static void look_ups(long n)
+{
+    long hits = 0;
+
+    for (long i = 0; i < n; i++) {
+        struct sockaddr_in6 at = scattered_peer();
+        hits += prefix_set_has(&network_set, (struct sockaddr *)&at);
+    }
+    network_hits = hits;
+}
+
+static void measure_networks(int family, const char *build, const char *look_up)
+{
+    network_family = family;
+    networks = calloc(NETWORKS, sizeof(*networks));
+    if (networks == NULL)
+        die("calloc");
+    for (long i = 0; i < NETWORKS; i++) {
+        struct sockaddr_in6 at = scattered_peer();
+        networks[i] = prefix_of((struct sockaddr *)&at, 24 + i % 9, 32 + i % 33);
+    }
+    row(build, best_of(build_set, NETWORKS) * NETWORKS / 1e6, "ms", "");
+    row(look_up, best_of(look_ups, 200000), "ns", "aim: under 1000");
+    free(networks);
+}
+
 /* --- netpoll, mailbox ------------------------------------------------------------------------ */
 
 /* Fiber to fiber and back, one byte: the four system calls that move it are part of the cost. */
@@ -497,6 +563,8 @@ int main(void)
     measure_switch();
     on_fibers(NETPOLL_DEFAULT, measure_fibers, NULL);
     measure_memory();
+    measure_networks(AF_INET, "set of a million v4 networks: making it", "  a look-up");
+    measure_networks(AF_INET6, "set of a million v6 networks: making it", "  a look-up");
     for (size_t i = 0; i < array_size(cases); i++)
         on_fibers(cases[i].kind, measure_netpoll, (void *)&cases[i]);
     row("  the system calls alone, UNIX", best_of(bare_round_trips, 20000), "ns", "");
