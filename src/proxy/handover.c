@@ -72,5 +72,6 @@ bool handover(struct shard *shard, struct proxy_listener *listener, int fd, cons
     }
     *p = (struct parcel){.message.deliver = deliver, .listener = listener, .peer = *peer, .fd = fd};
     shard_post(to, &p->message);
+    counters_add(&shard->handed_over, 1);
     return true;
 }

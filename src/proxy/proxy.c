@@ -1,5 +1,6 @@
 #include "proxy/proxy.h"
 
+#include <errno.h>
 #include <stdlib.h>
 
 static struct socket_options common_options(const struct conf_listener *l)
@@ -48,7 +49,7 @@ static int init_pools(struct proxy *p)
     return 0;
 }
 
-static void init_listeners(struct proxy *p)
+static int init_listeners(struct proxy *p)
 {
     for (size_t i = 0; i < p->conf->listener_count; i++) {
         const struct conf_listener *conf = &p->conf->listeners[i];
@@ -59,7 +60,11 @@ static void init_listeners(struct proxy *p)
             .upstream = common_options(conf),
         };
         gate_init(&p->listeners[i].gate, conf->max_connections);
+        p->listeners[i].counters = counters_new(p->conf->process.workers);
+        if (p->listeners[i].counters == NULL)
+            return -ENOMEM;
     }
+    return 0;
 }
 
 struct proxy *proxy_new(const struct conf *conf, uint64_t generation, unsigned max_connections)
@@ -72,11 +77,10 @@ struct proxy *proxy_new(const struct conf *conf, uint64_t generation, unsigned m
     gate_init(&p->gate, max_connections);
     p->listeners = calloc(conf->listener_count, sizeof(*p->listeners));
     p->pools = calloc(conf->pool_count, sizeof(*p->pools));
-    if (p->listeners == NULL || p->pools == NULL || init_pools(p) < 0) {
+    if (p->listeners == NULL || p->pools == NULL || init_pools(p) < 0 || init_listeners(p) < 0) {
         proxy_free(p);
         return NULL;
     }
-    init_listeners(p);
     return p;
 }
 
@@ -89,6 +93,7 @@ void proxy_free(struct proxy *p)
     for (size_t i = 0; p->listeners != NULL && i < p->conf->listener_count; i++) {
         if (p->listeners[i].conf != NULL)
             gate_destroy(&p->listeners[i].gate);
+        free(p->listeners[i].counters);
     }
     gate_destroy(&p->gate);
     free(p->listeners);

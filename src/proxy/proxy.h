@@ -12,6 +12,7 @@
 #include "base/attr.h"
 #include "base/socket.h"
 #include "conf/conf.h"
+#include "proxy/counters.h"
 #include "proxy/gate.h"
 #include "upstream/balancer.h"
 
@@ -24,7 +25,8 @@ struct proxy_listener {
     const struct conf_listener *conf;
     struct proxy *proxy;
     struct proxy_pool *pool;
-    struct gate gate; /* max_connections of the listener */
+    struct gate gate;          /* max_connections of the listener */
+    struct counters *counters; /* owned; one a shard */
     struct socket_options
         upstream; /* of connections to servers; without keepalive, see session.c */
 };

@@ -92,6 +92,22 @@ static void session_settle(struct session *s)
     (void)!socket_set_options(s->upstream.poll.fd, s->server->address.addr.sa.sa_family, &o);
 }
 
+static struct counters *session_counters(const struct session *s)
+{
+    return &s->listener->counters[s->shard->number];
+}
+
+/* Move bytes, and count those of the client's side. */
+static enum relay_state session_turn(struct session *s)
+{
+    uint64_t received = s->relay.in.received, sent = s->relay.out.sent;
+    enum relay_state state = relay_turn(&s->relay, &s->client, &s->upstream);
+    struct counters *c = session_counters(s);
+    counters_add(&c->received, s->relay.in.received - received);
+    counters_add(&c->sent, s->relay.out.sent - sent);
+    return state;
+}
+
 static void session_woken(void *arg);
 
 /* Sleep without a stack until either side is ready. */
@@ -106,7 +122,7 @@ static void WEFT_NORETURN session_wait(struct session *s)
 static void session_relay(struct session *s)
 {
     enum relay_state state;
-    while ((state = relay_turn(&s->relay, &s->client, &s->upstream)) == RELAY_BUSY) {
+    while ((state = session_turn(s)) == RELAY_BUSY) {
         fiber_yield();
         if (s->ordered_end != END_NONE)
             break;
@@ -149,7 +165,9 @@ static void session_woken(void *arg)
 static void session_run(void *arg)
 {
     struct session *s = arg;
-    if (!relay_prefetch(&s->relay, &s->client)) {
+    bool alive = relay_prefetch(&s->relay, &s->client);
+    counters_add(&session_counters(s)->received, s->relay.in.received);
+    if (!alive) {
         session_finish(s, s->relay.end);
         return;
     }
@@ -173,7 +191,7 @@ static void session_init(struct session *s, struct shard *shard, struct proxy_li
         .listener = listener,
         .started = clock_now(),
         .connect_duration = -1,
-        .id = shard->started++ * shard->group->count + shard->number,
+        .id = counters_read(&shard->started) * shard->group->count + shard->number,
         .source.sa.sa_family = peer->sa.sa_family,
         .ordered_end = END_NONE,
     };
@@ -193,6 +211,8 @@ int session_start(struct shard *shard, struct proxy_listener *listener, int fd,
     session_init(s, shard, listener, fd, peer);
     list_push_back(&shard->live, &s->link);
     shard_count(shard, +1);
+    counters_add(&shard->started, 1);
+    counters_add(&session_counters(s)->connections, 1);
     fiber_create(&s->fiber, "session", session_run, s, session_done);
     fiber_start(&s->fiber);
     if (unlikely(shard->ending != END_NONE)) /* it was on its way when the others were ended */

@@ -37,16 +37,17 @@ struct shard {
     struct mailbox *mailbox;
     struct pool *sessions;   /* records of sessions; shared by all shards */
     struct list live;        /* struct session */
-    uint64_t started;        /* sessions, ever */
     struct list acceptors;   /* struct acceptor */
     enum session_end ending; /* why every session is to end; END_NONE: they are not */
     bool finished_posted;
     struct shard_message finished; /* to itself, when the last one has gone */
 
-    /* What other shards look at. Only the shard itself writes the first two. */
-    _Atomic uint64_t active; /* sessions whose fibers have not ended */
-    atomic_bool draining;    /* no new connection: the shard ends with its last session */
-    atomic_uint incoming;    /* connections on their way from other shards */
+    /* What other threads look at. Only the shard itself writes all but the last. */
+    _Atomic uint64_t active;      /* sessions whose fibers have not ended */
+    _Atomic uint64_t started;     /* sessions, ever */
+    _Atomic uint64_t handed_over; /* connections given to another shard, ever */
+    atomic_bool draining;         /* no new connection: the shard ends with its last session */
+    atomic_uint incoming;         /* connections on their way from other shards */
 };
 
 /**

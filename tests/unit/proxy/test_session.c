@@ -110,11 +110,11 @@ static void begin_with(unsigned shards, const char *listener, unsigned dead, boo
     char yaml[1024];
     memset(&world, 0, sizeof(world));
     int n = snprintf(yaml, sizeof(yaml),
-                     "weft: {workers: 1}\n"
+                     "weft: {workers: %u}\n"
                      "log: {access: {output: off}}\n"
                      "listeners: {front: {bind: '127.0.0.1:1', pool: p%s%s}}\n"
                      "pools: {p: {connect_timeout: 10s, servers: [",
-                     *listener != '\0' ? ", " : "", listener);
+                     shards, *listener != '\0' ? ", " : "", listener);
     for (unsigned i = 0; i < dead; i++)
         n += snprintf(yaml + n, sizeof(yaml) - (size_t)n, "'127.0.0.1:%u', ", port_of(NULL));
     if (alive) {
@@ -189,6 +189,16 @@ static void expect_echo(struct conn *c)
     ck_assert_mem_eq(buf, "hello", 5);
 }
 
+/* What the listener has counted, all shards together. */
+static void expect_counted(uint64_t connections, uint64_t received, uint64_t sent)
+{
+    struct counters_sum sum;
+    counters_sum(world.proxy->listeners[0].counters, world.group.count, &sum);
+    ck_assert_uint_eq(sum.connections, connections);
+    ck_assert_uint_eq(sum.received, received);
+    ck_assert_uint_eq(sum.sent, sent);
+}
+
 static void proxied(void *arg)
 {
     (void)arg;
@@ -196,7 +206,9 @@ static void proxied(void *arg)
     struct conn c;
     open_client(&c);
     expect_echo(&c);
+    expect_counted(1, 5, 5);
     expect_echo(&c);
+    expect_counted(1, 10, 10);
     ck_assert_uint_eq(shard_active(&world.shard), 1);
     ck_assert_int_eq(conn_shutdown(&c), 0);
     char byte;
@@ -239,6 +251,7 @@ static void nobody(void *arg)
     char byte;
     ck_assert_int_eq(stream_read(&c.stream, &byte, 1), -ECONNRESET);
     conn_close(&c);
+    expect_counted(1, 0, 0);
     end();
 }
 
@@ -327,6 +340,10 @@ static void unfair(void *arg)
     uint64_t kept = shard_active(&world.shard), given = shard_active(&world.other);
     ck_assert_uint_eq(kept + given, array_size(c));
     ck_assert_uint_le(kept, given + 2 + given / 4);
+    ck_assert_uint_eq(counters_read(&world.shard.handed_over), given);
+    ck_assert_uint_eq(counters_read(&world.shard.started), kept);
+    ck_assert_uint_eq(counters_read(&world.other.started), given);
+    expect_counted(array_size(c), 5 * array_size(c), 5 * array_size(c));
     for (size_t i = 0; i < array_size(c); i++)
         conn_reset(&c[i]);
     end();
