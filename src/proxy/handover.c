@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "base/xorshift.h"
 #include "proxy/session.h"
 
 struct parcel {
@@ -23,16 +24,11 @@ static void deliver(struct shard_message *m, struct shard *shard)
     atomic_fetch_sub(&shard->incoming, 1);
 }
 
-/* xorshift (Marsaglia 2003): any other shard, evenly enough. */
+/* Any other shard, evenly enough. */
 static struct shard *random_other(struct shard *shard)
 {
-    uint32_t x = shard->random;
-    x ^= x << 13;
-    x ^= x >> 17;
-    x ^= x << 5;
-    shard->random = x;
     const struct shard_group *g = shard->group;
-    unsigned step = 1 + x % (g->count - 1);
+    unsigned step = 1 + xorshift(&shard->random) % (g->count - 1);
     return g->shards[(shard->number + step) % g->count];
 }
 
