@@ -3,6 +3,7 @@
  *
  * Source: the smooth weighted round robin of nginx (ngx_http_upstream_round_robin, commit 52327e0):
  * each step adds to every server its weight, takes the highest and subtracts the sum from it.
+ * Ours looks at one server of each weight in a step, however many servers there are.
  */
 #ifndef WEFT_UPSTREAM_SCHEDULE_H
 #define WEFT_UPSTREAM_SCHEDULE_H
