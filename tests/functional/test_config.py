@@ -542,7 +542,7 @@ def test_version_and_libraries():
     done = run("-V")
     assert done.returncode == 0
     assert run("-v").stdout.strip() in done.stdout
-    for name in ("libev", "libyaml", "jansson"):
+    for name in ("libev", "libyaml", "jansson", "xxHash"):
         assert re.search(name + r"\D{0,12}\d+\.\d+", done.stdout), name
     assert "jemalloc" in done.stdout
 
