@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "base/error.h"
+#include "conf/content.h"
 #include "conf/fault.h"
 #include "conf/holder.h"
 #include "conf/load.h"
@@ -48,54 +49,6 @@ void conf_unref(const struct conf *c)
     free(h);
 }
 
-/* What is read of a file; `bytes` is owned. */
-struct content {
-    char *bytes;
-    size_t size;
-};
-
-static int read_some(int fd, char *to, size_t n, size_t *ret)
-{
-    ssize_t got;
-    do
-        got = read(fd, to, n);
-    while (got < 0 && errno == EINTR);
-    if (got < 0)
-        return -errno;
-    *ret = (size_t)got;
-    return 0;
-}
-
-/* Read to the end, or one byte further than a file may have. */
-static int read_content(int fd, struct content *c)
-{
-    size_t capacity = 0, got = 1;
-    while (got > 0 && c->size <= TREE_SIZE_MAX) {
-        if (c->size == capacity) {
-            capacity = capacity > 0 ? capacity * 2 : 1 << 16;
-            char *bytes = realloc(c->bytes, capacity);
-            if (bytes == NULL)
-                return -ENOMEM;
-            c->bytes = bytes;
-        }
-        int rc = read_some(fd, c->bytes + c->size, capacity - c->size, &got);
-        if (rc < 0)
-            return rc;
-        c->size += got;
-    }
-    return 0;
-}
-
-static int read_file(const char *path, struct content *ret)
-{
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
-    if (fd < 0)
-        return -errno;
-    int rc = read_content(fd, ret);
-    close(fd);
-    return rc;
-}
-
 static int unreadable(const char *path, int err, struct conf_faults **ret_faults)
 {
     const struct conf_mark whole = {.file = path};
@@ -110,14 +63,35 @@ static int unreadable(const char *path, int err, struct conf_faults **ret_faults
     return -WEFT_ECONF;
 }
 
+/* The main file is open: with its descriptor it is known when something includes it. */
+static int load_open(const struct conf_source *source, const struct conf **ret,
+                     struct conf_faults **ret_faults)
+{
+    struct content main;
+    int rc = content_read(source->fd, TREE_SIZE_MAX, &main);
+    if (rc < 0)
+        return unreadable(source->path, rc, ret_faults);
+    rc = load_source(source, &main, ret, ret_faults);
+    content_free(&main);
+    return rc;
+}
+
+int conf_load_from(const struct conf_source *source, const struct conf **ret,
+                   struct conf_faults **ret_faults)
+{
+    if (source->fd >= 0)
+        return load_open(source, ret, ret_faults);
+    struct conf_source opened = *source;
+    opened.fd = open(source->path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+    if (opened.fd < 0)
+        return unreadable(source->path, -errno, ret_faults);
+    int rc = load_open(&opened, ret, ret_faults);
+    close(opened.fd);
+    return rc;
+}
+
 int conf_load(const char *path, const struct conf **ret, struct conf_faults **ret_faults)
 {
-    struct content c = {.bytes = NULL};
-    int rc = read_file(path, &c);
-    if (rc < 0)
-        rc = unreadable(path, rc, ret_faults);
-    else
-        rc = load_bytes(path, c.bytes, c.size, ret, ret_faults);
-    free(c.bytes);
-    return rc;
+    const struct conf_source source = {.path = path, .fd = -1};
+    return conf_load_from(&source, ret, ret_faults);
 }

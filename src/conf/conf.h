@@ -12,6 +12,7 @@
 
 #include "base/addr.h"
 #include "base/attr.h"
+#include "base/expand.h"
 #include "base/log.h"
 #include "base/text.h"
 
@@ -124,8 +125,18 @@ struct conf {
 /* What is wrong with a file, in the order of its lines. */
 struct conf_faults;
 
+/* Where a configuration is read from, by a process that may not open all of it. */
+struct conf_source {
+    const char *path; /* of the main file: its name in messages, and where relative ones begin */
+    int fd;           /* the main file, open already; the caller's. -1: opened by its path */
+
+    /* What opens included files, as expand_open() does; NULL: that itself. */
+    int (*expand)(void *arg, const char *pattern, expand_fn *take, void *taker);
+    void *arg; /* for it */
+};
+
 /**
- * Read a file.
+ * Read a file, and those that it includes.
  *
  * May block in the resolver: for start-up and the control thread, never on a fiber.
  * Returns 0 with a reference in `*ret`; -WEFT_ECONF with `*ret_faults`, which the caller frees,
@@ -133,6 +144,10 @@ struct conf_faults;
  */
 int conf_load(const char *path, const struct conf **ret,
               struct conf_faults **ret_faults) WEFT_MUSTCHECK;
+
+/** As conf_load(), from files that others may have to open. */
+int conf_load_from(const struct conf_source *source, const struct conf **ret,
+                   struct conf_faults **ret_faults) WEFT_MUSTCHECK;
 
 /**
  * Quick mode: a configuration of one listener and one pool, both called "quick", from addresses

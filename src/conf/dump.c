@@ -109,6 +109,14 @@ static void dump_account(struct dumper *d, const struct schema_key *key, const v
     dump_string(d, account->name);
 }
 
+/* What was included is in the rest. */
+static void dump_nothing(struct dumper *d, const struct schema_key *key, const void *from)
+{
+    (void)d;
+    (void)key;
+    (void)from;
+}
+
 static void dump_address(struct dumper *d, const struct schema_key *key, const void *from)
 {
     const struct conf_address *address = (const void *)((const char *)from + key->offset);
@@ -140,7 +148,8 @@ static void dump_any(struct dumper *d, const struct schema_key *key, const void 
         [SCHEMA_USER] = dump_account,    [SCHEMA_OWNERS] = dump_account,
         [SCHEMA_ADDRESS] = dump_address, [SCHEMA_POOL] = dump_pool_name,
         [SCHEMA_BINDS] = dump_binds,     [SCHEMA_SERVERS] = dump_servers,
-        [SCHEMA_NAMED] = dump_named,     [SCHEMA_GROUP] = dump_subgroup,
+        [SCHEMA_INCLUDE] = dump_nothing, [SCHEMA_NAMED] = dump_named,
+        [SCHEMA_GROUP] = dump_subgroup,
     };
     dump_fn *dump = types[key->type] != NULL ? types[key->type] : dump_scalar;
     if (key->type != SCHEMA_RESERVED)

@@ -6,18 +6,28 @@
 #include <string.h>
 
 #include "conf/arena.h"
+#include "conf/names.h"
 #include "conf/utf8.h"
 
 #define SHOWN_MAX 80 /* [bytes] of a user's text in a message */
 
+/* The list may outlive the configuration, whose file names marks have: it keeps its own. */
+struct file {
+    struct name name;
+    size_t order;
+};
+
 struct fault {
     struct conf_mark mark;
+    const struct file *file;
     size_t order; /* in which it was found */
     char *what;
 };
 
 struct conf_faults {
-    struct arena arena;   /* what the faults point to */
+    struct arena arena; /* what the faults point to */
+    struct names files; /* name -> struct file */
+    size_t file_count;
     struct fault *faults; /* owned */
     size_t count;
     size_t capacity;
@@ -29,8 +39,10 @@ static struct conf_faults out_of_memory = {.no_memory = true};
 struct conf_faults *fault_list_new(void)
 {
     struct conf_faults *f = calloc(1, sizeof(*f));
-    if (f != NULL)
+    if (f != NULL) {
         arena_init(&f->arena);
+        names_init(&f->files);
+    }
     return f;
 }
 
@@ -43,6 +55,7 @@ void conf_faults_free(struct conf_faults *f)
 {
     if (f == NULL || f == &out_of_memory)
         return;
+    names_clear(&f->files);
     arena_free(&f->arena);
     free(f->faults);
     free(f);
@@ -58,12 +71,26 @@ void fault_no_memory(struct conf_faults *f)
     f->no_memory = true;
 }
 
-/* The list may outlive the configuration, whose file name the mark has: keep one of its own. */
-static const char *file_name(struct conf_faults *f, const char *file)
+static const struct file *add_file(struct conf_faults *f, const char *name)
 {
-    if (f->count > 0 && strcmp(f->faults[f->count - 1].mark.file, file) == 0)
-        return f->faults[f->count - 1].mark.file;
-    return arena_copy(&f->arena, file, strlen(file));
+    struct file *file = arena_alloc(&f->arena, sizeof(*file));
+    const char *copy = file != NULL ? arena_copy(&f->arena, name, strlen(name)) : NULL;
+    if (copy == NULL)
+        return NULL;
+    *file = (struct file){.name = {.text = copy, .value = file}, .order = f->file_count++};
+    return names_add(&f->files, &file->name) != NULL ? file : NULL;
+}
+
+static const struct file *find_file(struct conf_faults *f, const char *name)
+{
+    const struct name *known = names_find(&f->files, name);
+    return known != NULL ? known->value : add_file(f, name);
+}
+
+void fault_file(struct conf_faults *f, const char *file)
+{
+    if (find_file(f, file) == NULL)
+        f->no_memory = true;
 }
 
 static bool grow(struct conf_faults *f)
@@ -97,14 +124,14 @@ void fault_add(struct conf_faults *f, const struct conf_mark *mark, const char *
     va_start(args, format);
     char *what = format_text(&f->arena, format, args);
     va_end(args);
-    const char *file = file_name(f, mark->file);
+    const struct file *file = find_file(f, mark->file);
     if (what == NULL || file == NULL || !grow(f)) {
         f->no_memory = true;
         return;
     }
     struct fault *added = &f->faults[f->count];
-    *added = (struct fault){.mark = *mark, .order = f->count, .what = what};
-    added->mark.file = file;
+    *added = (struct fault){.mark = *mark, .file = file, .order = f->count, .what = what};
+    added->mark.file = file->name.text;
     f->count++;
 }
 
@@ -116,6 +143,8 @@ static int order(size_t a, size_t b)
 static int compare(const void *a, const void *b)
 {
     const struct fault *x = a, *y = b;
+    if (x->file != y->file)
+        return order(x->file->order, y->file->order);
     if (x->mark.line != y->mark.line)
         return order(x->mark.line, y->mark.line);
     if (x->mark.column != y->mark.column)
@@ -125,8 +154,8 @@ static int compare(const void *a, const void *b)
 
 static bool repeats(const struct fault *a, const struct fault *b)
 {
-    return a->mark.line > 0 && a->mark.line == b->mark.line && a->mark.column == b->mark.column &&
-           strcmp(a->what, b->what) == 0;
+    return a->mark.line > 0 && a->file == b->file && a->mark.line == b->mark.line &&
+           a->mark.column == b->mark.column && strcmp(a->what, b->what) == 0;
 }
 
 void fault_sort(struct conf_faults *f)

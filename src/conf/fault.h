@@ -1,5 +1,5 @@
 /*
- * The faults of a file: collected in any order, written in the order of the file.
+ * The faults of a configuration: collected in any order, written in that of its files and lines.
  */
 #ifndef WEFT_CONF_FAULT_H
 #define WEFT_CONF_FAULT_H
@@ -18,6 +18,12 @@ struct conf_faults *fault_list_new(void) WEFT_MUSTCHECK;
 /** The list that says that memory ran out; it takes none itself. conf_faults_free() is harmless. */
 struct conf_faults *fault_list_no_memory(void);
 
+/**
+ * Announce a file: the faults of files are written in the order in which these were announced, or
+ * else first had one.
+ */
+void fault_file(struct conf_faults *f, const char *file);
+
 /** Note a fault at `mark`; one without a line concerns the whole file. */
 void fault_add(struct conf_faults *f, const struct conf_mark *mark, const char *format, ...)
     WEFT_PRINTF(3, 4);
@@ -25,7 +31,7 @@ void fault_add(struct conf_faults *f, const struct conf_mark *mark, const char *
 /** Note that memory ran out: what is being made can't be used, and faults may be missing. */
 void fault_no_memory(struct conf_faults *f);
 
-/** Bring them into the file's order, and drop what an alias made to be said twice. */
+/** Bring them into the files' order, and drop what an alias made to be said twice. */
 void fault_sort(struct conf_faults *f);
 
 /** For the arguments of fault_add() and the like: `fault_show(name).text`. */

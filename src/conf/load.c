@@ -8,6 +8,7 @@
 #include "conf/field.h"
 #include "conf/nearest.h"
 #include "conf/schema.h"
+#include "conf/source.h"
 #include "conf/tree.h"
 #include "conf/value.h"
 
@@ -19,8 +20,17 @@ struct reference {
     const struct conf_pool **at;
 };
 
+/* Where the next element of a mapping by name goes, whichever file it is in. */
+struct elements {
+    char *next; /* NULL: no memory, which was noted */
+    struct names names;
+};
+
 struct loader {
     struct draft draft;
+    struct elements elements[SCHEMA_KEYS_MAX]; /* of the file's keys, in their order */
+    bool included;                /* the file that is being loaded is not the main one */
+    bool complete;                /* all files are known */
     struct names pools;           /* name -> struct conf_pool */
     struct reference *references; /* in the draft's arena */
     size_t comparisons;           /* of pool names, to suggest one */
@@ -268,20 +278,26 @@ static void load_element(struct loader *l, const struct schema_group *g,
 static void load_named(struct loader *l, const struct schema_key *key, const struct tree_node *node,
                        void *into)
 {
-    if (tree_is_null(node) || !expect(l, key, node, TREE_MAP) || node->count == 0)
+    (void)into; /* room was made for all files' */
+    struct elements *e = &l->elements[key - schema_root.keys];
+    if (tree_is_null(node) || !expect(l, key, node, TREE_MAP) || e->next == NULL)
         return;
-    char *at = array_new(l, key, node->count, key->group->size, into);
-    if (at == NULL)
-        return;
-    struct names names;
-    names_init(&names);
     for (const struct tree_item *i = node->first; i != NULL; i = i->next) {
         check_name(l, i);
-        draft_unique(&l->draft, &names, key->group->subject, i->key, &i->mark);
-        load_element(l, key->group, i, at);
-        at += key->group->size;
+        draft_unique(&l->draft, &e->names, key->group->subject, i->key, &i->mark);
+        load_element(l, key->group, i, e->next);
+        e->next += key->group->size;
     }
-    names_clear(&names);
+}
+
+/* source_gather() has followed it. */
+static void load_include(struct loader *l, const struct schema_key *key,
+                         const struct tree_node *node, void *into)
+{
+    (void)l;
+    (void)key;
+    (void)node;
+    (void)into;
 }
 
 /* --- groups ------------------------------------------------------------------------------ */
@@ -336,11 +352,19 @@ static void load_value(struct loader *l, const struct schema_key *key, const str
         [SCHEMA_PATH] = load_path,       [SCHEMA_USER] = load_account,
         [SCHEMA_OWNERS] = load_account,  [SCHEMA_ADDRESS] = load_address,
         [SCHEMA_POOL] = load_pool_name,  [SCHEMA_BINDS] = load_binds,
-        [SCHEMA_SERVERS] = load_servers, [SCHEMA_NAMED] = load_named,
-        [SCHEMA_GROUP] = load_subgroup,
+        [SCHEMA_SERVERS] = load_servers, [SCHEMA_INCLUDE] = load_include,
+        [SCHEMA_NAMED] = load_named,     [SCHEMA_GROUP] = load_subgroup,
     };
     load_fn *load = types[key->type] != NULL ? types[key->type] : load_scalar;
     load(l, key, node, into);
+}
+
+/* Only what many files may have some of, may be in an included one. */
+static bool misplaced(const struct loader *l, const struct schema_group *g,
+                      const struct schema_key *key)
+{
+    bool shared = key->type == SCHEMA_NAMED || key->type == SCHEMA_INCLUDE;
+    return l->included && g == &schema_root && !shared;
 }
 
 static void load_group(struct loader *l, const struct schema_group *g, const struct tree_node *map,
@@ -357,6 +381,10 @@ static void load_group(struct loader *l, const struct schema_group *g, const str
         if (*first != NULL)
             fault_add(faults_of(l), &i->mark, "duplicate key '%s', first at %s:%u:%u", key->name,
                       i->mark.file, (*first)->mark.line, (*first)->mark.column);
+        else if (misplaced(l, g, key))
+            fault_add(faults_of(l), &i->mark,
+                      "'%s' can't be in an included file: only include, listeners and pools can",
+                      key->name);
         else if (key->type == SCHEMA_RESERVED)
             reserved(l, key, i);
         else
@@ -405,23 +433,40 @@ static void resolve_references(struct loader *l)
         const struct name *name = names_find(&l->pools, r->node->text);
         if (name != NULL)
             *r->at = name->value;
-        else
+        else if (l->complete) /* else it may be where there was nothing to be read */
             unknown_pool(l, r);
     }
     names_clear(&l->pools);
 }
 
-static void load_root(struct loader *l, const struct tree_node *root)
+/* Make an array for what all files have under a key. */
+static void make_room(struct loader *l, const struct schema_key *key,
+                      const struct source_file *files)
+{
+    size_t count = 0;
+    for (const struct source_file *f = files; f != NULL; f = f->next) {
+        const struct tree_node *map = f->root != NULL ? tree_find(f->root, key->name) : NULL;
+        count += map != NULL && map->kind == TREE_MAP ? map->count : 0;
+    }
+    struct elements *e = &l->elements[key - schema_root.keys];
+    if (count > 0)
+        e->next = array_new(l, key, count, key->group->size, l->draft.conf);
+}
+
+static void load_file(struct loader *l, const struct tree_node *root)
+{
+    if (root->kind == TREE_MAP || tree_is_null(root))
+        load_group(l, &schema_root, root, l->draft.conf);
+    else if (root->kind != TREE_BROKEN)
+        fault_add(faults_of(l), &root->mark, "the file must be a mapping, not %s", kind_name(root));
+}
+
+/* Said of the main file, whose root it is. */
+static void require_listener(struct loader *l, const struct tree_node *root)
 {
     static const char no_listener[] = "no listener: at least one is needed";
-    if (root->kind != TREE_MAP && !tree_is_null(root)) {
-        if (root->kind != TREE_BROKEN)
-            fault_add(faults_of(l), &root->mark, "the file must be a mapping, not %s",
-                      kind_name(root));
+    if (l->draft.conf->listener_count > 0 || (root->kind != TREE_MAP && !tree_is_null(root)))
         return;
-    }
-    load_group(l, &schema_root, root, l->draft.conf);
-    resolve_references(l);
     const struct tree_node *listeners = tree_find(root, "listeners");
     if (listeners == NULL)
         fault_add(faults_of(l), &root->mark, no_listener);
@@ -429,18 +474,36 @@ static void load_root(struct loader *l, const struct tree_node *root)
         fault_add(faults_of(l), &listeners->mark, no_listener);
 }
 
-int load_bytes(const char *file, const char *bytes, size_t size, const struct conf **ret,
-               struct conf_faults **ret_faults)
+static void load_files(struct loader *l, const struct source_file *files)
+{
+    for (const struct schema_key *key = schema_root.keys; key->name != NULL; key++)
+        if (key->type == SCHEMA_NAMED)
+            make_room(l, key, files);
+    for (const struct source_file *f = files; f != NULL; f = f->next) {
+        l->included = f != files;
+        if (f->root != NULL)
+            load_file(l, f->root);
+    }
+    resolve_references(l);
+    if (l->complete)
+        require_listener(l, files->root);
+}
+
+int load_source(const struct conf_source *source, const struct content *main,
+                const struct conf **ret, struct conf_faults **ret_faults)
 {
     struct loader l = {.references = NULL};
-    struct arena scratch; /* the tree */
+    struct source_files files = {.first = NULL};
+    struct arena scratch; /* the trees */
     arena_init(&scratch);
     names_init(&l.pools);
-    const char *name = draft_begin(&l.draft) ? draft_copy(&l.draft, file) : NULL;
-    struct tree_node *root =
-        name != NULL ? tree_parse(name, bytes, size, &scratch, faults_of(&l)) : NULL;
-    if (root != NULL)
-        load_root(&l, root);
+    if (draft_begin(&l.draft))
+        source_gather(&files, source, main, &l.draft, &scratch);
+    l.complete = files.complete;
+    if (files.first != NULL)
+        load_files(&l, files.first);
+    for (size_t i = 0; i < SCHEMA_KEYS_MAX; i++)
+        names_clear(&l.elements[i].names);
     arena_free(&scratch);
     return draft_finish(&l.draft, ret, ret_faults);
 }

@@ -1,15 +1,15 @@
 /*
- * From a tree to a configuration.
+ * From trees to a configuration.
  */
 #ifndef WEFT_CONF_LOAD_H
 #define WEFT_CONF_LOAD_H
 
-#include <stddef.h>
-
+#include "base/attr.h"
 #include "conf/conf.h"
+#include "conf/content.h"
 
-/** As conf_load(), from the bytes of a file called `file`. */
-int load_bytes(const char *file, const char *bytes, size_t size, const struct conf **ret,
-               struct conf_faults **ret_faults) WEFT_MUSTCHECK;
+/** As conf_load_from(), once the main file has been read. */
+int load_source(const struct conf_source *source, const struct content *main,
+                const struct conf **ret, struct conf_faults **ret_faults) WEFT_MUSTCHECK;
 
 #endif

@@ -295,7 +295,7 @@ static const struct schema_group pool_group = {.subject = "pool",
                                                .mark = offsetof(struct conf_pool, mark)};
 
 static const struct schema_key root_keys[] = {
-    {"include", SCHEMA_RESERVED, .fallback = "[]", .what = "More files with listeners and pools."},
+    {"include", SCHEMA_INCLUDE, .fallback = "[]", .what = "More files with listeners and pools."},
     {"weft", SCHEMA_GROUP, AT(conf, process), .group = &process_group,
      .what = "The daemon itself."},
     {"log", SCHEMA_GROUP, AT(conf, log), .group = &log_group, .what = "The two logs."},
@@ -364,6 +364,7 @@ void schema_describe(const struct schema_key *key, struct text *out)
         [SCHEMA_POOL] = "the name of a pool",
         [SCHEMA_BINDS] = "an address or a list of addresses",
         [SCHEMA_SERVERS] = "a list of servers",
+        [SCHEMA_INCLUDE] = "a path or a list of paths",
         [SCHEMA_NAMED] = "a mapping by name",
         [SCHEMA_GROUP] = "a mapping",
         [SCHEMA_RESERVED] = "nothing yet",

@@ -29,8 +29,10 @@ enum schema_type {
     SCHEMA_POOL,     /* const struct conf_pool *, by its name */
     SCHEMA_BINDS,    /* struct conf_address *, and their number: one address or a list */
     SCHEMA_SERVERS,  /* struct conf_server *, and their number: a list of `group` or addresses */
-    SCHEMA_NAMED,    /* an array of what `group` makes, and its number: a mapping by name */
-    SCHEMA_GROUP,    /* what `group` makes, in place */
+    SCHEMA_INCLUDE,  /* more files, read before all else: nothing is stored */
+    SCHEMA_NAMED, /* an array of what `group` makes, and its number: a mapping by name, of the file
+                     alone */
+    SCHEMA_GROUP, /* what `group` makes, in place */
     SCHEMA_RESERVED, /* not built yet: an error where it stands */
 };
 

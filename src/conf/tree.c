@@ -13,7 +13,7 @@ struct builder {
     struct arena *arena;
     struct conf_faults *faults;
     struct names anchors; /* name -> struct tree_node */
-    size_t nodes;         /* so far, aliases unfolded */
+    size_t *nodes;        /* so far, aliases unfolded */
 };
 
 static struct tree_node *build_node(struct builder *b, const yaml_event_t *event, unsigned depth);
@@ -44,8 +44,8 @@ static void *take(struct builder *b, size_t n)
 /* Account for nodes that come into being, or are used once more. */
 static bool count_nodes(struct builder *b, size_t n, const struct conf_mark *mark)
 {
-    b->nodes += n;
-    if (b->nodes <= TREE_NODES_MAX)
+    *b->nodes += n;
+    if (*b->nodes <= TREE_NODES_MAX)
         return true;
     fault_add(b->faults, mark, "more than %d values, aliases unfolded, are too many",
               TREE_NODES_MAX);
@@ -299,11 +299,13 @@ static void skip_byte_order_mark(struct syntax_source *s)
     }
 }
 
-struct tree_node *tree_parse(const char *file, const char *bytes, size_t size, struct arena *arena,
-                             struct conf_faults *faults)
+struct tree_node *tree_parse(const char *file, const char *bytes, size_t size, size_t *nodes,
+                             struct arena *arena, struct conf_faults *faults)
 {
-    struct builder b = {
-        .source = {.file = file, .bytes = bytes, .size = size}, .arena = arena, .faults = faults};
+    struct builder b = {.source = {.file = file, .bytes = bytes, .size = size},
+                        .arena = arena,
+                        .faults = faults,
+                        .nodes = nodes};
     if (size > TREE_SIZE_MAX) {
         const struct conf_mark whole = {.file = file};
         fault_add(faults, &whole, "more than %d MiB are too many", TREE_SIZE_MAX >> 20);

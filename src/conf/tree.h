@@ -42,7 +42,7 @@ struct tree_item {
     struct tree_node *value;
 };
 
-/* What a file is at most. */
+/* What the files of a configuration are at most, taken together. */
 #define TREE_SIZE_MAX  (16 << 20) /* [bytes] */
 #define TREE_DEPTH_MAX 32
 #define TREE_NODES_MAX 1000000 /* aliases unfolded: a small file can't become a huge one */
@@ -50,11 +50,12 @@ struct tree_item {
 /**
  * Read the one document in `bytes`. Marks speak of `file`, which must stay as long as they.
  *
+ * `nodes` counts those of all files so far.
  * Returns NULL with a fault noted where there is no tree to go on with: wrong syntax, a bound
  * exceeded, no memory. A node with a lesser fault is TREE_BROKEN.
  */
-struct tree_node *tree_parse(const char *file, const char *bytes, size_t size, struct arena *arena,
-                             struct conf_faults *faults) WEFT_MUSTCHECK;
+struct tree_node *tree_parse(const char *file, const char *bytes, size_t size, size_t *nodes,
+                             struct arena *arena, struct conf_faults *faults) WEFT_MUSTCHECK;
 
 /** Whether a node says that there is no value: nothing at all, `~` or `null`. */
 bool tree_is_null(const struct tree_node *node);

@@ -174,7 +174,6 @@ FAULTS = {
     **{
         f"not built: {key}": (text, ["not", key])
         for key, text in {
-            "include": f"^include: ['*.yaml']\n{WEB}{APP}",
             "admin": f"^admin: {{listen: '127.0.0.1:9900'}}\n{WEB}{APP}",
             "routes": f"listeners:\n  web:\n    bind: ':1'\n    ^routes: [{{pool: app}}]\n    pool: app\n{APP}",
             "sni_timeout": listener("^sni_timeout: 5s"),

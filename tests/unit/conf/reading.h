@@ -9,6 +9,15 @@
 #include "conf/load.h"
 #include "unit.h"
 
+/* As conf_load(), from the text of a file F that is nowhere. */
+static inline int load_bytes(const char *bytes, size_t size, const struct conf **ret,
+                             struct conf_faults **ret_faults)
+{
+    const struct conf_source source = {.path = "F", .fd = -1};
+    struct content main = {.bytes = (char *)bytes, .size = size};
+    return load_source(&source, &main, ret, ret_faults);
+}
+
 /* The faults of a text that is read as the file F, "" where it has none. The caller frees it. */
 static inline char *faults_of_bytes(const char *bytes, size_t size)
 {
@@ -17,7 +26,7 @@ static inline char *faults_of_bytes(const char *bytes, size_t size)
     struct text out;
     text_init(&out);
     text_add_string(&out, "");
-    if (load_bytes("F", bytes, size, &c, &faults) == 0) {
+    if (load_bytes(bytes, size, &c, &faults) == 0) {
         conf_unref(c);
     } else {
         ck_assert_uint_gt(conf_faults_count(faults), 0);
@@ -37,7 +46,7 @@ static inline const struct conf *accept_text(const char *yaml)
 {
     const struct conf *c;
     struct conf_faults *faults;
-    if (load_bytes("F", yaml, strlen(yaml), &c, &faults) == 0)
+    if (load_bytes(yaml, strlen(yaml), &c, &faults) == 0)
         return c;
     struct text out;
     text_init(&out);

@@ -14,18 +14,24 @@ static char *written(const struct conf_faults *f)
     return out.data;
 }
 
-START_TEST(faults_come_in_the_order_of_the_file)
+START_TEST(faults_come_in_the_order_of_the_files)
 {
     struct conf_faults *f = fault_list_new();
+    fault_file(f, "main.yaml");
+    fault_add(f, &(struct conf_mark){"late.yaml", 1, 1}, "of a file that nobody announced");
     fault_add(f, &(struct conf_mark){file, 10, 1}, "%s", "last");
     fault_add(f, &(struct conf_mark){file, 2, 7}, "third");
     fault_add(f, &(struct conf_mark){file, 2, 7}, "fourth");
     fault_add(f, &(struct conf_mark){file, 2, 3}, "second");
-    fault_add(f, &(struct conf_mark){.file = "--listen"}, "first");
+    fault_add(f, &(struct conf_mark){.file = file}, "first");
+    fault_file(f, file);
+    fault_add(f, &(struct conf_mark){"main.yaml", 20, 1}, "of the main file");
     fault_sort(f);
     char *text = written(f);
-    ck_assert_uint_eq(conf_faults_count(f), 5);
-    ck_assert_str_eq(text, "--listen: error: first\n"
+    ck_assert_uint_eq(conf_faults_count(f), 7);
+    ck_assert_str_eq(text, "main.yaml:20:1: error: of the main file\n"
+                           "late.yaml:1:1: error: of a file that nobody announced\n"
+                           "a.yaml: error: first\n"
                            "a.yaml:2:3: error: second\n"
                            "a.yaml:2:7: error: third\n"
                            "a.yaml:2:7: error: fourth\n"
@@ -44,10 +50,10 @@ START_TEST(what_an_alias_repeats_is_said_once)
     }
     fault_sort(f);
     char *text = written(f);
-    ck_assert_str_eq(text, "--backend: error: both ends\n"
+    ck_assert_str_eq(text, "a.yaml:1:1: error: same\n"
                            "--backend: error: both ends\n"
                            "--backend: error: both ends\n"
-                           "a.yaml:1:1: error: same\n");
+                           "--backend: error: both ends\n");
     free(text);
     conf_faults_free(f);
 }
@@ -93,6 +99,6 @@ START_TEST(a_users_text_is_made_fit_to_show)
 }
 END_TEST
 
-UNIT_MAIN("fault", faults_come_in_the_order_of_the_file, what_an_alias_repeats_is_said_once,
+UNIT_MAIN("fault", faults_come_in_the_order_of_the_files, what_an_alias_repeats_is_said_once,
           a_list_outlives_the_names_it_was_told, no_memory_is_a_fault_too,
           a_users_text_is_made_fit_to_show)

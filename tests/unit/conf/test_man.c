@@ -93,7 +93,7 @@ static void check_entry(const char *section, const struct schema_key *key)
 
 static void check_group(const struct schema_group *g, const char *path);
 
-/* Each group has a section of its own: its heading is the path to it. */
+/* Each group has a section of its own: its heading is the path to it, where there is one. */
 static void check_key(const struct schema_key *key, const char *section, const char *path)
 {
     struct text deeper;
@@ -116,7 +116,7 @@ static void check_group(const struct schema_group *g, const char *path)
 {
     struct text heading;
     text_init(&heading);
-    text_format(&heading, ".SS %s", path);
+    text_format(&heading, ".SS %s", path[0] != '\0' ? path : "Top level");
     char *section = part_after(man.data, heading.data, "\n.SS ", "\n.SH ");
     for (const struct schema_key *key = g->keys; key->name != NULL; key++)
         check_key(key, section != NULL ? section : "", path);

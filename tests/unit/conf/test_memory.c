@@ -4,6 +4,8 @@
  */
 #include <errno.h>
 #include <search.h>
+#include <stdio.h>
+#include <unistd.h>
 #include <yaml.h>
 
 #include "base/error.h"
@@ -92,7 +94,7 @@ static int read_good(const struct conf **ret, struct conf_faults **ret_faults)
                                "pools:\n"
                                "  p: {servers: [{name: s, address: '127.0.0.1:1'}]}\n"
                                "  q: {servers: ['127.0.0.1:1', '127.0.0.1:2']}\n";
-    return load_bytes("F", yaml, sizeof(yaml) - 1, ret, ret_faults);
+    return load_bytes(yaml, sizeof(yaml) - 1, ret, ret_faults);
 }
 
 static int read_bad(const struct conf **ret, struct conf_faults **ret_faults)
@@ -105,18 +107,35 @@ static int read_bad(const struct conf **ret, struct conf_faults **ret_faults)
                                "  a: {bind: 'unix:/b', pool: *b, half_close_timeout: 5}\n"
                                "pools:\n"
                                "  p: {servers: [{name: '', address: '127.0.0.1:1'}], admin: 1}\n";
-    return load_bytes("F", yaml, sizeof(yaml) - 1, ret, ret_faults);
+    return load_bytes(yaml, sizeof(yaml) - 1, ret, ret_faults);
 }
 
 static int read_broken(const struct conf **ret, struct conf_faults **ret_faults)
 {
     static const char yaml[] = "log: {access: {output: /a, format: tex}, error: [5\n";
-    return load_bytes("F", yaml, sizeof(yaml) - 1, ret, ret_faults);
+    return load_bytes(yaml, sizeof(yaml) - 1, ret, ret_faults);
 }
 
 static int read_nothing(const struct conf **ret, struct conf_faults **ret_faults)
 {
     return conf_load("/nonexistent", ret, ret_faults);
+}
+
+/* Two files, the second of which is included by a pattern. */
+static char dir[] = "/tmp/weft-memory-XXXXXX";
+static char main_path[64], included_path[64];
+
+static void make_file(const char *path, const char *content)
+{
+    FILE *f = fopen(path, "w");
+    ck_assert_ptr_nonnull(f);
+    ck_assert_int_ge(fputs(content, f), 0);
+    ck_assert_int_eq(fclose(f), 0);
+}
+
+static int read_several(const struct conf **ret, struct conf_faults **ret_faults)
+{
+    return conf_load(main_path, ret, ret_faults);
 }
 
 static int quick(const struct conf **ret, struct conf_faults **ret_faults)
@@ -144,6 +163,22 @@ START_TEST(no_memory_for_a_file_that_is_not_there)
     unsigned n = 1;
     while (survive(read_nothing, n, -WEFT_ECONF))
         n++;
+}
+END_TEST
+
+START_TEST(no_memory_for_several_files)
+{
+    ck_assert_ptr_nonnull(mkdtemp(dir));
+    snprintf(main_path, sizeof(main_path), "%s/main", dir);
+    snprintf(included_path, sizeof(included_path), "%s/more", dir);
+    make_file(main_path, "include: ['m?re']\nlisteners: {a: {bind: ':1', pool: p}}\n");
+    make_file(included_path, "pools: {p: {servers: ['127.0.0.1:1']}}\n");
+    survive_all(read_several, 0);
+    make_file(main_path, WITH_TOP("include: ['m?re', more, main, 'none']\n"));
+    survive_all(read_several, -WEFT_ECONF);
+    ck_assert_int_eq(unlink(main_path), 0);
+    ck_assert_int_eq(unlink(included_path), 0);
+    ck_assert_int_eq(rmdir(dir), 0);
 }
 END_TEST
 
@@ -182,4 +217,5 @@ START_TEST(no_memory_for_a_diff)
 END_TEST
 
 UNIT_MAIN("memory", no_memory_for_a_good_file, no_memory_for_a_bad_file,
-          no_memory_for_a_file_that_is_not_there, no_memory_for_quick_mode, no_memory_for_a_diff)
+          no_memory_for_a_file_that_is_not_there, no_memory_for_several_files,
+          no_memory_for_quick_mode, no_memory_for_a_diff)

@@ -134,7 +134,8 @@ static void check_key(const struct schema_key *key)
     bool worded = key->type == SCHEMA_CHOICE || key->type == SCHEMA_OUTPUT;
     ck_assert_msg(worded == (key->words != NULL), "%s: words", key->name);
     bool account = key->type == SCHEMA_USER || key->type == SCHEMA_OWNERS;
-    bool has_default = account || (field_is_scalar(key->type) && key->type != SCHEMA_NAME);
+    bool has_default = account || key->type == SCHEMA_INCLUDE ||
+                       (field_is_scalar(key->type) && key->type != SCHEMA_NAME);
     if (key->type != SCHEMA_RESERVED)
         ck_assert_msg(has_default == (key->fallback != NULL), "%s: default", key->name);
     bool leads_on =

@@ -12,7 +12,8 @@ static struct tree_node *parse_bytes(const char *bytes, size_t size)
 {
     arena_init(&arena);
     faults = fault_list_new();
-    return tree_parse("F", bytes, size, &arena, faults);
+    size_t nodes = 0;
+    return tree_parse("F", bytes, size, &nodes, &arena, faults);
 }
 
 static struct tree_node *parse(const char *yaml)
