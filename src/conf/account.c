@@ -224,6 +224,10 @@ void account_settle(struct draft *d)
 {
     struct scratch s = {.bytes = NULL};
     struct user user = {.uid = 0};
+    if (scratch_grow(&s) != 0) { /* it may not be nothing */
+        fault_no_memory(d->faults);
+        return;
+    }
     bool found = settle_user(d, &s, &user);
     settle_group(d, &s, found ? &user : NULL);
     free(s.bytes);
