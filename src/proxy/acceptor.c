@@ -15,25 +15,23 @@
 #define ACCEPT_BATCH 32                    /* connections taken before other fibers run */
 #define ACCEPT_PAUSE (100 * NSEC_PER_MSEC) /* between tries while out of descriptors or memory */
 
-struct acceptor {
-    struct fiber fiber;
-    struct list link; /* in the shard's acceptors */
-    struct shard *shard;
-    struct proxy_listener *listener;
-    struct conn listening;
-    bool stopping;
-    bool ended;
-    struct gate_waiter waiter;
-    struct shard_message wake; /* posted by the gate */
-    atomic_bool wake_posted;   /* and not yet delivered: it is in the mailbox at most once */
-};
+/* The last word: the acceptor is the control thread's from here on. */
+static void say_closed(struct acceptor *a)
+{
+    struct shard *shard = a->shard;
+    list_remove(&a->link);
+    mailbox_post(shard->group->control, &a->closed.mail);
+    shard_left(shard);
+}
 
 static void deliver_wake(struct shard_message *m, struct shard *shard)
 {
     (void)shard;
     struct acceptor *a = container_of(m, struct acceptor, wake);
     atomic_store(&a->wake_posted, false);
-    if (!a->ended)
+    if (a->ended)
+        say_closed(a);
+    else
         fiber_ready(&a->fiber);
 }
 
@@ -48,44 +46,60 @@ static void say_full(void *arg)
 {
     const struct acceptor *a = arg;
     const struct proxy_listener *l = a->listener;
-    if (l->gate.max != 0 && gate_active(&l->gate) >= l->gate.max)
+    if (a->placed)
+        log_line(LOG_LEVEL_WARNING, "max_connections of %u reached, new connections wait",
+                 gate_max(&l->proxy->state->gate));
+    else
         log_line(LOG_LEVEL_WARNING,
                  "listener %s: max_connections of %u reached, new connections wait", l->conf->name,
-                 l->gate.max);
-    else
-        log_line(LOG_LEVEL_WARNING, "max_connections of %u reached, new connections wait",
-                 l->proxy->gate.max);
+                 gate_max(&l->state->gate));
 }
 
-/* Wait for a place at `g`. Returns whether it was taken; if not, the acceptor is to stop. */
-static bool enter_or_wait(struct acceptor *a, struct gate *g)
+/*
+ * Wait for a place at `g`. Returns 0 when it was taken, -ECANCELED when the acceptor is to stop, or
+ * -EAGAIN when it has gone over to a listener with another gate, and left this one's queue.
+ */
+static int enter_or_wait(struct acceptor *a, struct gate *g)
 {
+    unsigned moves = a->moves;
     while (!gate_enter(g)) {
         if (a->stopping)
-            return false;
+            return -ECANCELED;
         if (gate_tell_full(g, clock_now()))
             fiber_call(say_full, a);
         gate_wait(g, &a->waiter);
-        if (gate_enter(g)) {
-            gate_forget(g, &a->waiter);
-            return true;
+        a->waits_at = g;
+        bool entered = gate_enter(g);
+        int err = entered ? 0 : fiber_park(CLOCK_NEVER);
+        if (a->moves != moves)
+            return -EAGAIN;
+        a->waits_at = NULL;
+        if (err < 0) {
+            gate_give_up(g, &a->waiter);
+            return -ECANCELED;
         }
-        int err = fiber_park(CLOCK_NEVER);
         gate_forget(g, &a->waiter);
-        if (err < 0)
-            return false;
+        if (entered)
+            return 0;
     }
-    return true;
+    return 0;
 }
 
-static bool take_place(struct acceptor *a)
+/* Take a place at both gates. Returns 0 or -ECANCELED. */
+static int take_place(struct acceptor *a)
 {
-    if (!enter_or_wait(a, &a->listener->gate))
-        return false;
-    if (enter_or_wait(a, &a->listener->proxy->gate))
-        return true;
-    gate_leave(&a->listener->gate);
-    return false;
+    int err;
+    do {
+        err = enter_or_wait(a, &a->listener->state->gate);
+        if (err < 0)
+            continue;
+        a->placed = true;
+        err = enter_or_wait(a, &a->listener->proxy->state->gate);
+        if (err < 0 && a->placed)
+            gate_leave(&a->listener->state->gate);
+        a->placed = false;
+    } while (err == -EAGAIN);
+    return err;
 }
 
 struct shortage {
@@ -110,14 +124,14 @@ static void say_resumed(void *arg)
 static bool pause_accepting(struct acceptor *a, int err)
 {
     struct shortage s = {.acceptor = a, .err = err};
-    if (!atomic_exchange(&a->listener->proxy->out_of_descriptors, true))
+    if (!atomic_exchange(&a->listener->proxy->state->out_of_descriptors, true))
         fiber_call(say_shortage, &s);
     return fiber_sleep(clock_now() + ACCEPT_PAUSE) == 0;
 }
 
 static void note_resumed(struct acceptor *a)
 {
-    atomic_bool *flag = &a->listener->proxy->out_of_descriptors;
+    atomic_bool *flag = &a->listener->proxy->state->out_of_descriptors;
     if (unlikely(atomic_load_explicit(flag, memory_order_relaxed)) && atomic_exchange(flag, false))
         fiber_call(say_resumed, a);
 }
@@ -133,7 +147,7 @@ static bool is_shortage(int err)
  */
 static int take_one(struct acceptor *a)
 {
-    if (!take_place(a))
+    if (take_place(a) < 0)
         return -ECANCELED;
     struct addr peer;
     int fd = conn_try_accept(&a->listening, &peer);
@@ -142,7 +156,7 @@ static int take_one(struct acceptor *a)
         return fd == -EAGAIN || is_shortage(fd) ? fd : 0;
     }
     note_resumed(a);
-    if (handover(a->shard, a->listener, fd, &peer))
+    if (!a->stopping && handover(a->shard, a->listener, fd, &peer))
         return 0;
     if (session_start(a->shard, a->listener, fd, &peer) < 0) {
         proxy_listener_leave(a->listener);
@@ -190,33 +204,76 @@ static void acceptor_run(void *arg)
         continue;
     take_rest(a);
     conn_close(&a->listening);
-    a->ended = true;
-    shard_left(a->shard);
 }
 
-struct acceptor *acceptor_start(struct shard *shard, struct proxy_listener *listener, int fd)
+/* A wake-up may still be on its way here. */
+static void acceptor_done(struct fiber *f)
+{
+    struct acceptor *a = container_of(f, struct acceptor, fiber);
+    a->ended = true;
+    proxy_leave(a->listener, a->shard);
+    if (!atomic_load(&a->wake_posted))
+        say_closed(a);
+}
+
+struct acceptor *acceptor_new(struct proxy_listener *listener, unsigned address, int fd,
+                              void (*closed)(struct notice *n))
 {
     struct acceptor *a = calloc(1, sizeof(*a));
     if (a == NULL)
         return NULL;
-    a->shard = shard;
     a->listener = listener;
+    a->address = address;
     a->waiter.wake = post_wake;
     a->wake.deliver = deliver_wake;
+    a->closed.deliver = closed;
+    list_init(&a->link);
     list_init(&a->waiter.link);
     conn_init(&a->listening, fd, AF_UNSPEC);
-    a->listening.shared = true; /* a UNIX socket is every worker's */
-    list_push_back(&shard->acceptors, &a->link);
-    fiber_create(&a->fiber, listener->conf->name, acceptor_run, a, NULL);
-    fiber_start(&a->fiber);
+    a->listening.shared = true; /* others have the socket open too */
     return a;
 }
 
+void acceptor_start(struct acceptor *a, struct shard *shard)
+{
+    a->shard = shard;
+    list_push_back(&shard->acceptors, &a->link);
+    fiber_create(&a->fiber, "acceptor", acceptor_run, a, acceptor_done);
+    fiber_start(&a->fiber);
+}
+
+/* Leave the gates of a listener that it does not accept for any more. */
+static void leave_gates(struct acceptor *a)
+{
+    if (a->placed)
+        gate_leave(&a->listener->state->gate);
+    if (a->waits_at != NULL)
+        gate_give_up(a->waits_at, &a->waiter);
+    a->placed = false;
+    a->waits_at = NULL;
+    a->moves++;
+    fiber_ready(&a->fiber);
+}
+
+void acceptor_retarget(struct acceptor *a, struct proxy_listener *listener)
+{
+    if (a->stopping)
+        return;
+    if (a->listener->state != listener->state)
+        leave_gates(a);
+    a->listener = listener;
+}
+
+/*
+ * The sessions that it still starts are of the generation it is in, however late: it counts as one
+ * of them itself. It hands none over, since those on their way between shards are not counted.
+ */
 void acceptor_stop(struct acceptor *a)
 {
-    if (a->ended)
+    if (a->stopping)
         return;
     a->stopping = true;
+    proxy_join(a->listener, a->shard);
     fiber_cancel(&a->fiber);
 }
 
@@ -226,18 +283,8 @@ void acceptor_stop_all(struct shard *shard)
         acceptor_stop(container_of(l, struct acceptor, link));
 }
 
-bool acceptor_all_ended(const struct shard *shard)
+void acceptor_free(struct acceptor *a)
 {
-    list_for_each (l, &shard->acceptors) {
-        if (!container_of(l, struct acceptor, link)->ended)
-            return false;
-    }
-    return true;
-}
-
-void acceptor_free_all(struct shard *shard)
-{
-    struct list *l;
-    while ((l = list_pop_front(&shard->acceptors)) != NULL)
-        free(container_of(l, struct acceptor, link));
+    conn_close(&a->listening);
+    free(a);
 }

@@ -25,7 +25,7 @@ struct gate_waiter {
 };
 
 struct gate {
-    unsigned max; /* 0: unlimited */
+    atomic_uint max; /* 0: unlimited */
     atomic_uint active;
     atomic_uint waiting;       /* members of `waiters` */
     _Atomic int64_t told_full; /* [monotonic ns] when it was last said */
@@ -35,6 +35,9 @@ struct gate {
 
 void gate_init(struct gate *g, unsigned max);
 void gate_destroy(struct gate *g);
+
+/** Change the maximum; who waits tries again. Thread: any. */
+void gate_set_max(struct gate *g, unsigned max);
 
 /** Returns whether there is room, which is then taken. Thread: any. */
 bool gate_enter(struct gate *g) WEFT_MUSTCHECK;
@@ -51,10 +54,17 @@ void gate_wait(struct gate *g, struct gate_waiter *w);
 /** Leave the queue, woken or not. No wake-up begins after it has returned. Thread: any. */
 void gate_forget(struct gate *g, struct gate_waiter *w);
 
+/**
+ * Leave the queue without having tried once more: a wake-up that has come meanwhile is passed on to
+ * the next one. Thread: any.
+ */
+void gate_give_up(struct gate *g, struct gate_waiter *w);
+
 /** Whether it is time to tell somebody that the gate is full: once a minute. `now`: [monotonic ns].
  */
 bool gate_tell_full(struct gate *g, int64_t now);
 
 unsigned gate_active(const struct gate *g);
+unsigned gate_max(const struct gate *g);
 
 #endif

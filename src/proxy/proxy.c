@@ -1,7 +1,9 @@
 #include "proxy/proxy.h"
 
-#include <errno.h>
 #include <stdlib.h>
+#include <string.h>
+
+#include "conf/names.h"
 
 static struct socket_options common_options(const struct conf_listener *l)
 {
@@ -29,75 +31,196 @@ void proxy_listen_options(const struct conf_listener *l, struct socket_listen_op
 
 void proxy_listener_leave(struct proxy_listener *l)
 {
-    gate_leave(&l->gate);
-    gate_leave(&l->proxy->gate);
+    gate_leave(&l->state->gate);
+    gate_leave(&l->proxy->state->gate);
 }
 
-static struct proxy_pool *find_pool(struct proxy *p, const struct conf_pool *conf)
+/* --- making ------------------------------------------------------------------------------ */
+
+/* The names of the previous generation, to find state by. */
+struct inheritance {
+    struct names listeners; /* name -> struct listener_state */
+    struct names pools;     /* name -> struct pool_state */
+    struct name *entries;
+};
+
+static bool index_name(struct names *in, struct name *entry, const char *text, void *value)
 {
-    return &p->pools[conf - p->conf->pools];
+    *entry = (struct name){.text = text, .value = value};
+    return names_add(in, entry) != NULL;
 }
 
-static int init_pools(struct proxy *p)
+static bool inherit_from(struct inheritance *h, const struct proxy *previous)
+{
+    size_t listeners = previous->conf->listener_count, pools = previous->conf->pool_count;
+    h->entries = calloc(listeners + pools, sizeof(*h->entries));
+    bool fine = h->entries != NULL;
+    for (size_t i = 0; fine && i < listeners; i++) {
+        const struct proxy_listener *l = &previous->listeners[i];
+        fine = index_name(&h->listeners, &h->entries[i], l->conf->name, l->state);
+    }
+    for (size_t i = 0; fine && i < pools; i++) {
+        const struct proxy_pool *p = &previous->pools[i];
+        fine = index_name(&h->pools, &h->entries[listeners + i], p->conf->name, p->state);
+    }
+    return fine;
+}
+
+static struct listener_state *inherit_listener(const struct inheritance *h, const char *name,
+                                               unsigned shards)
+{
+    const struct name *found = names_find(&h->listeners, name);
+    return found != NULL ? listener_state_ref(found->value) : listener_state_new(shards);
+}
+
+static struct pool_state *inherit_pool(const struct inheritance *h, const char *name)
+{
+    const struct name *found = names_find(&h->pools, name);
+    return found != NULL ? pool_state_ref(found->value) : pool_state_new();
+}
+
+static bool make_pools(struct proxy *p, const struct inheritance *h)
 {
     for (size_t i = 0; i < p->conf->pool_count; i++) {
-        p->pools[i].conf = &p->conf->pools[i];
-        int err = balancer_init(&p->pools[i].balancer, p->pools[i].conf);
-        if (err < 0)
-            return err;
+        struct proxy_pool *pool = &p->pools[i];
+        pool->conf = &p->conf->pools[i];
+        pool->state = inherit_pool(h, pool->conf->name);
+        if (pool->state == NULL ||
+            balancer_init(&pool->balancer, pool->conf, &pool->state->position) < 0)
+            return false;
     }
-    return 0;
+    return true;
 }
 
-static int init_listeners(struct proxy *p)
+static bool make_listeners(struct proxy *p, const struct inheritance *h)
 {
     for (size_t i = 0; i < p->conf->listener_count; i++) {
         const struct conf_listener *conf = &p->conf->listeners[i];
+        struct listener_state *state = inherit_listener(h, conf->name, p->shard_count);
+        if (state == NULL)
+            return false;
         p->listeners[i] = (struct proxy_listener){
             .conf = conf,
+            .state = state,
+            .counters = state->counters,
             .proxy = p,
-            .pool = find_pool(p, conf->pool),
+            .pool = &p->pools[conf->pool - p->conf->pools],
             .upstream = common_options(conf),
         };
-        gate_init(&p->listeners[i].gate, conf->max_connections);
-        p->listeners[i].counters = counters_new(p->conf->process.workers);
-        if (p->listeners[i].counters == NULL)
-            return -ENOMEM;
     }
-    return 0;
+    return true;
 }
 
-struct proxy *proxy_new(const struct conf *conf, uint64_t generation, unsigned max_connections)
+static void deliver_retire(struct shard_message *m, struct shard *shard);
+static void deliver_unused(struct notice *n);
+
+static struct proxy_share *shares_new(struct proxy *p)
+{
+    size_t size = p->shard_count * sizeof(*p->shares);
+    struct proxy_share *shares = aligned_alloc(WEFT_CACHE_LINE, size);
+    for (unsigned i = 0; shares != NULL && i < p->shard_count; i++)
+        shares[i] = (struct proxy_share){
+            .proxy = p, .retire.deliver = deliver_retire, .unused.deliver = deliver_unused};
+    return shares;
+}
+
+static bool make_parts(struct proxy *p, const struct inheritance *h, const struct proxy *previous)
+{
+    p->state = previous != NULL ? process_state_ref(previous->state) : process_state_new();
+    p->listeners = calloc(p->conf->listener_count, sizeof(*p->listeners));
+    p->pools = calloc(p->conf->pool_count, sizeof(*p->pools));
+    p->shares = shares_new(p);
+    return p->state != NULL && p->listeners != NULL && p->pools != NULL && p->shares != NULL &&
+           make_pools(p, h) && make_listeners(p, h);
+}
+
+struct proxy *proxy_new(const struct proxy_options *o)
 {
     struct proxy *p = calloc(1, sizeof(*p));
     if (p == NULL)
         return NULL;
-    p->conf = conf_ref(conf);
-    p->generation = generation;
-    gate_init(&p->gate, max_connections);
-    p->listeners = calloc(conf->listener_count, sizeof(*p->listeners));
-    p->pools = calloc(conf->pool_count, sizeof(*p->pools));
-    if (p->listeners == NULL || p->pools == NULL || init_pools(p) < 0 || init_listeners(p) < 0) {
-        proxy_free(p);
-        return NULL;
-    }
-    return p;
+    *p = (struct proxy){
+        .conf = conf_ref(o->conf),
+        .generation = o->generation,
+        .max_connections = o->max_connections,
+        .shard_count = o->shards,
+    };
+    list_init(&p->link);
+    struct inheritance h = {.entries = NULL};
+    names_init(&h.listeners);
+    names_init(&h.pools);
+    bool made =
+        (o->previous == NULL || inherit_from(&h, o->previous)) && make_parts(p, &h, o->previous);
+    names_clear(&h.listeners);
+    names_clear(&h.pools);
+    free(h.entries);
+    if (made)
+        return p;
+    proxy_free(p);
+    return NULL;
 }
 
 void proxy_free(struct proxy *p)
 {
     if (p == NULL)
         return;
-    for (size_t i = 0; p->pools != NULL && i < p->conf->pool_count; i++)
+    for (size_t i = 0; p->listeners != NULL && i < p->conf->listener_count; i++)
+        listener_state_unref(p->listeners[i].state);
+    for (size_t i = 0; p->pools != NULL && i < p->conf->pool_count; i++) {
         balancer_free(&p->pools[i].balancer);
-    for (size_t i = 0; p->listeners != NULL && i < p->conf->listener_count; i++) {
-        if (p->listeners[i].conf != NULL)
-            gate_destroy(&p->listeners[i].gate);
-        free(p->listeners[i].counters);
+        pool_state_unref(p->pools[i].state);
     }
-    gate_destroy(&p->gate);
+    process_state_unref(p->state);
+    list_remove(&p->link);
     free(p->listeners);
     free(p->pools);
+    free(p->shares);
     conf_unref(p->conf);
     free(p);
+}
+
+void proxy_apply_limits(const struct proxy *p)
+{
+    gate_set_max(&p->state->gate, p->max_connections);
+    for (size_t i = 0; i < p->conf->listener_count; i++)
+        gate_set_max(&p->listeners[i].state->gate, p->listeners[i].conf->max_connections);
+}
+
+/* --- retiring ---------------------------------------------------------------------------- */
+
+static void say_unused(struct proxy_share *share, const struct shard *shard)
+{
+    mailbox_post(shard->group->control, &share->unused.mail);
+}
+
+void proxy_leave(const struct proxy_listener *l, const struct shard *shard)
+{
+    struct proxy_share *share = &l->proxy->shares[shard->number];
+    if (unlikely(--share->sessions == 0 && share->retired))
+        say_unused(share, shard);
+}
+
+static void deliver_retire(struct shard_message *m, struct shard *shard)
+{
+    struct proxy_share *share = container_of(m, struct proxy_share, retire);
+    share->retired = true;
+    if (share->sessions == 0)
+        say_unused(share, shard);
+}
+
+static void deliver_unused(struct notice *n)
+{
+    struct proxy *p = container_of(n, struct proxy_share, unused)->proxy;
+    if (++p->unused == p->shard_count)
+        proxy_free(p);
+}
+
+/*
+ * A connection of the generation may still be on its way from shard to shard. It was posted before
+ * its sender went over to another generation, and so before this message: it arrives first.
+ */
+void proxy_retire(struct proxy *p, const struct shard_group *group)
+{
+    for (unsigned i = 0; i < p->shard_count; i++)
+        shard_post(group->shards[i], &p->shares[i].retire);
 }

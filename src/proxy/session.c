@@ -64,6 +64,7 @@ static void session_finish(struct session *s, enum session_end end)
     relay_reset(&s->relay);
     list_remove(&s->link);
     proxy_listener_leave(s->listener);
+    proxy_leave(s->listener, s->shard);
 }
 
 static int64_t session_idle_limit(const struct session *s)
@@ -213,6 +214,7 @@ int session_start(struct shard *shard, struct proxy_listener *listener, int fd,
     shard_count(shard, +1);
     counters_add(&shard->started, 1);
     counters_add(&session_counters(s)->connections, 1);
+    proxy_join(listener, shard);
     fiber_create(&s->fiber, "session", session_run, s, session_done);
     fiber_start(&s->fiber);
     if (unlikely(shard->ending != END_NONE)) /* it was on its way when the others were ended */

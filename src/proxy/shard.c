@@ -31,7 +31,6 @@ int shard_init(struct shard *shard, unsigned number, const struct shard_group *g
 
 void shard_destroy(struct shard *shard)
 {
-    acceptor_free_all(shard);
     mailbox_free(shard->mailbox);
     shard->mailbox = NULL;
 }
@@ -44,7 +43,7 @@ void shard_post(struct shard *shard, struct shard_message *m)
 static bool shard_is_finished(const struct shard *shard)
 {
     return atomic_load(&shard->draining) && atomic_load(&shard->incoming) == 0 &&
-           shard_active(shard) == 0 && acceptor_all_ended(shard);
+           shard_active(shard) == 0 && list_empty(&shard->acceptors);
 }
 
 void shard_left(struct shard *shard)

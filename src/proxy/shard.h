@@ -28,6 +28,7 @@ struct shard_message {
 struct shard_group {
     struct shard **shards;
     unsigned count;
+    struct mailbox *control; /* of the control thread, not owned: takes struct notice */
 };
 
 struct shard {

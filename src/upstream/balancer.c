@@ -11,15 +11,17 @@ static int rank_init(struct balancer_rank *rank, const struct conf_pool *pool, b
         return -ENOMEM;
     for (size_t i = 0; i < pool->server_count; i++)
         weights[i] = pool->servers[i].backup == backup ? pool->servers[i].weight : 0;
-    atomic_init(&rank->cursor, 0);
     int err = schedule_init(&rank->schedule, weights, pool->server_count);
     free(weights);
     return err;
 }
 
-int balancer_init(struct balancer *b, const struct conf_pool *pool)
+int balancer_init(struct balancer *b, const struct conf_pool *pool,
+                  struct balancer_position *position)
 {
     *b = (struct balancer){.pool = pool};
+    b->primary.cursor = &position->primary;
+    b->backup.cursor = &position->backup;
     int err = rank_init(&b->primary, pool, false);
     if (err == 0)
         err = rank_init(&b->backup, pool, true);
@@ -49,7 +51,7 @@ static int rank_pick(struct balancer_rank *rank, const struct balancer_tried *tr
     const struct schedule *s = &rank->schedule;
     if (s->length == 0)
         return -ENOENT;
-    uint64_t at = atomic_fetch_add_explicit(&rank->cursor, 1, memory_order_relaxed);
+    uint64_t at = atomic_fetch_add_explicit(rank->cursor, 1, memory_order_relaxed);
     for (size_t i = 0; i < s->length; i++) {
         uint16_t server = s->turns[(at + i) % s->length];
         if (!was_tried(tried, server))

@@ -26,10 +26,16 @@ struct balancer_tried {
     uint16_t servers[BALANCER_TRIES_MAX]; /* indices into the pool's */
 };
 
+/* Where the turns are. It may outlive the balancer, to be another one's. */
+struct balancer_position {
+    atomic_uint_least64_t primary;
+    atomic_uint_least64_t backup;
+};
+
 /* The servers of one rank, primary or backup, in turn. */
 struct balancer_rank {
     struct schedule schedule;
-    atomic_uint_least64_t cursor;
+    atomic_uint_least64_t *cursor; /* not owned */
 };
 
 struct balancer {
@@ -38,8 +44,10 @@ struct balancer {
     struct balancer_rank backup;
 };
 
-/** Make the balancer of a pool, which must outlive it. Returns 0 or -ENOMEM. */
-int balancer_init(struct balancer *b, const struct conf_pool *pool) WEFT_MUSTCHECK;
+/** Make the balancer of a pool, which must outlive it, as must `position`: zeroes, or where another
+ * balancer of the pool's name is. Returns 0 or -ENOMEM. */
+int balancer_init(struct balancer *b, const struct conf_pool *pool,
+                  struct balancer_position *position) WEFT_MUSTCHECK;
 
 void balancer_free(struct balancer *b);
 

@@ -17,13 +17,24 @@
 
 struct control_worker {
     struct worker worker;
-    struct mail last_word;
+    struct control *control;
+    struct notice last_word;
 };
 
 static void worker_ended(struct worker *w)
 {
-    struct control *c = w->arg;
-    mailbox_post(c->mailbox, &container_of(w, struct control_worker, worker)->last_word);
+    struct control_worker *cw = container_of(w, struct control_worker, worker);
+    mailbox_post(cw->control->mailbox, &cw->last_word.mail);
+}
+
+static void deliver_last_word(struct notice *n)
+{
+    container_of(n, struct control_worker, last_word)->control->ended++;
+}
+
+static void deliver_nudge(struct notice *n)
+{
+    (void)n;
 }
 
 static int open_signals(void)
@@ -50,15 +61,18 @@ int control_init(struct control *c, unsigned count, int64_t drain_timeout)
         .signals = open_signals(),
         .drain_timeout = drain_timeout,
         .drain_until = CLOCK_NEVER,
+        .nudge.deliver = deliver_nudge,
     };
     if (c->sched == NULL || c->workers == NULL || c->group.shards == NULL || c->signals < 0)
         return c->signals < 0 ? c->signals : -ENOMEM;
     c->mailbox = mailbox_new(c->sched);
     if (c->mailbox == NULL)
         return -ENOMEM;
+    c->group.control = c->mailbox;
     for (unsigned i = 0; i < count; i++) {
+        c->workers[i].control = c;
+        c->workers[i].last_word.deliver = deliver_last_word;
         c->workers[i].worker.ended = worker_ended;
-        c->workers[i].worker.arg = c;
         c->group.shards[i] = &c->workers[i].worker.shard;
     }
     return 0;
@@ -74,7 +88,7 @@ static void drain(struct control *c)
     c->draining = true;
     if (c->drain_timeout > 0)
         c->drain_until = clock_now() + c->drain_timeout;
-    mailbox_post(c->mailbox, &c->nudge);
+    mailbox_post(c->mailbox, &c->nudge.mail);
     for (unsigned i = 0; i < c->started; i++)
         worker_drain(control_worker(c, i));
 }
@@ -169,7 +183,8 @@ static void await_workers(struct control *c)
         struct mail *mail;
         int err = mailbox_receive(c->mailbox, &mail, c->drain_until);
         if (err == 0) {
-            c->ended += mail != &c->nudge;
+            struct notice *n = container_of(mail, struct notice, mail);
+            n->deliver(n);
         } else if (err == -ETIMEDOUT && !c->ending) {
             log_line(LOG_LEVEL_NOTICE, "the drain time is over: ending the live connections");
             end_sessions(c, END_DRAINED);

@@ -12,16 +12,18 @@
 #include <stdint.h>
 
 #include "base/attr.h"
+#include "base/list.h"
 #include "fiber/mailbox.h"
 #include "fiber/sched.h"
+#include "proxy/notice.h"
 #include "worker/thread.h"
 
 struct control_worker;
 
 struct control {
     struct sched *sched;
-    struct mailbox *mailbox; /* the workers' last words, and `nudge` */
-    struct mail nudge;       /* posted once, when drain_until is set: to wait anew */
+    struct mailbox *mailbox; /* struct notice: what is to be done here */
+    struct notice nudge;     /* posted once, when drain_until is set: to wait anew */
     struct control_worker *workers;
     struct shard_group group; /* the workers' shards */
     unsigned count;

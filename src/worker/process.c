@@ -16,7 +16,9 @@
 #include "fiber/sched.h"
 #include "io/buffers.h"
 #include "io/pipes.h"
+#include "proxy/acceptor.h"
 #include "proxy/session.h"
+#include "proxy/transition.h"
 #include "worker/control.h"
 #include "worker/limits.h"
 #include "worker/sockets.h"
@@ -28,6 +30,7 @@ struct process {
     struct limits limits;
     struct sockets sockets;
     struct proxy *proxy;
+    struct transition transition; /* to `proxy` */
     struct pool *sessions;
     struct control control;
     bool logging;
@@ -112,8 +115,44 @@ static int make_proxy(struct process *p)
         return err;
     pipes_set_budget(p->limits.pipes);
     p->sessions = session_pool_new();
-    p->proxy = proxy_new(p->conf, 1, p->limits.max_connections);
-    return p->sessions != NULL && p->proxy != NULL ? 0 : -ENOMEM;
+    const struct proxy_options o = {
+        .conf = p->conf,
+        .generation = 1,
+        .max_connections = p->limits.max_connections,
+        .shards = p->control.count,
+    };
+    p->proxy = proxy_new(&o);
+    if (p->sessions == NULL || p->proxy == NULL)
+        return -ENOMEM;
+    proxy_apply_limits(p->proxy);
+    return 0;
+}
+
+static void acceptor_closed(struct notice *n)
+{
+    acceptor_free(container_of(n, struct acceptor, closed));
+}
+
+static void all_entered(struct transition *t)
+{
+    (void)t;
+}
+
+/* Make the acceptors of all listening sockets; the shards start them. */
+static int make_acceptors(struct process *p)
+{
+    int err = transition_init(&p->transition, p->proxy, &p->control.group, p->conf->listener_count);
+    p->transition.done = all_entered;
+    for (size_t i = 0; err == 0 && i < p->sockets.count; i++) {
+        struct listening *l = &p->sockets.all[i];
+        struct acceptor *a = acceptor_new(&p->proxy->listeners[l->listener], (unsigned)l->listener,
+                                          l->fd, acceptor_closed);
+        if (a == NULL)
+            return -ENOMEM;
+        l->fd = -1;
+        transition_add(&p->transition, l->worker, a);
+    }
+    return err;
 }
 
 static int prepare_workers(struct process *p)
@@ -122,8 +161,6 @@ static int prepare_workers(struct process *p)
     for (unsigned i = 0; err == 0 && i < p->control.count; i++) {
         struct worker *w = control_worker(&p->control, i);
         w->number = i;
-        w->proxy = p->proxy;
-        w->sockets = &p->sockets;
         w->busy_poll = p->conf->process.busy_poll;
         w->cpu = p->conf->process.pin ? nth_cpu(i) : -1;
         err = worker_prepare(w, &p->control.group, p->sessions);
@@ -134,11 +171,15 @@ static int prepare_workers(struct process *p)
 static int start_workers(struct process *p)
 {
     int err = prepare_workers(p);
+    if (err == 0)
+        err = make_acceptors(p);
     for (unsigned i = 0; err == 0 && i < p->control.count; i++) {
         err = worker_start(control_worker(&p->control, i));
         if (err == 0)
             p->control.started++;
     }
+    if (err == 0)
+        transition_begin(&p->transition);
     return err;
 }
 
@@ -177,6 +218,7 @@ static int start(struct process *p, struct text *why)
 
 static void finish(struct process *p)
 {
+    transition_destroy(&p->transition);
     control_destroy(&p->control);
     proxy_free(p->proxy);
     sockets_close(&p->sockets);

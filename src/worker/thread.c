@@ -9,7 +9,6 @@
 #include "fiber/fiber.h"
 #include "fiber/sched.h"
 #include "io/pipes.h"
-#include "proxy/acceptor.h"
 
 #define KEEP_INTERVAL (5 * NSEC_PER_SEC) /* between looks at what the pools keep */
 
@@ -23,26 +22,10 @@ static void keeper_run(void *arg)
     }
 }
 
-static void start_acceptors(struct worker *w)
-{
-    for (size_t i = 0; i < w->sockets->count; i++) {
-        struct listening *l = &w->sockets->all[i];
-        if (l->worker != w->number)
-            continue;
-        struct proxy_listener *listener = &w->proxy->listeners[l->listener];
-        if (acceptor_start(&w->shard, listener, l->fd) == NULL)
-            log_line(LOG_LEVEL_ERROR, "worker %u: no memory for listener %s", w->number,
-                     listener->conf->name);
-        else
-            l->fd = -1;
-    }
-}
-
 static void worker_main(void *arg)
 {
     struct worker *w = arg;
     struct fiber *keeper = fiber_spawn("keeper", keeper_run, NULL, true);
-    start_acceptors(w);
     shard_run(&w->shard);
     if (keeper != NULL) {
         fiber_cancel(keeper);

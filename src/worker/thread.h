@@ -5,9 +5,7 @@
 #include <pthread.h>
 
 #include "base/attr.h"
-#include "proxy/proxy.h"
 #include "proxy/shard.h"
-#include "worker/sockets.h"
 
 /* An order of the control thread's to a worker; each is given once at the most. */
 struct order {
@@ -20,14 +18,11 @@ struct worker {
     pthread_t thread;
     struct sched *sched;
     struct shard shard;
-    struct proxy *proxy;     /* not owned */
-    struct sockets *sockets; /* not owned: each worker takes its own out of it */
-    int64_t busy_poll;       /* [ns] 0: off */
-    int cpu;                 /* to be pinned to; -1: none */
+    int64_t busy_poll; /* [ns] 0: off */
+    int cpu;           /* to be pinned to; -1: none */
     struct order drain;
     struct order end;
     void (*ended)(struct worker *w); /* called on the worker's thread as its last act */
-    void *arg;                       /* of `ended` */
 };
 
 /**

@@ -71,6 +71,54 @@ START_TEST(who_leaves_wakes_the_first_who_waits)
 }
 END_TEST
 
+START_TEST(a_wake_up_that_is_not_used_is_passed_on)
+{
+    gate_init(&gate, 1);
+    struct sleeper a, b;
+    sleeper_init(&a);
+    sleeper_init(&b);
+    ck_assert(gate_enter(&gate));
+    gate_wait(&gate, &a.waiter);
+    gate_wait(&gate, &b.waiter);
+    gate_leave(&gate);
+    ck_assert_int_eq(a.wakes, 1);
+    gate_give_up(&gate, &a.waiter);
+    ck_assert_int_eq(b.wakes, 1);
+    gate_wait(&gate, &a.waiter);
+    gate_give_up(&gate, &a.waiter); /* it was not woken: there is nothing to pass on */
+    ck_assert_int_eq(a.wakes + b.wakes, 2);
+    ck_assert_uint_eq(atomic_load(&gate.waiting), 0);
+    gate_destroy(&gate);
+}
+END_TEST
+
+START_TEST(its_width_can_be_changed)
+{
+    gate_init(&gate, 1);
+    struct sleeper a, b;
+    sleeper_init(&a);
+    sleeper_init(&b);
+    ck_assert(gate_enter(&gate));
+    gate_wait(&gate, &a.waiter);
+    gate_wait(&gate, &b.waiter);
+    gate_set_max(&gate, 2);
+    ck_assert_int_eq(a.wakes, 1);
+    ck_assert_int_eq(b.wakes, 1);
+    ck_assert(gate_enter(&gate));
+    ck_assert(!gate_enter(&gate));
+    gate_set_max(&gate, 0);
+    ck_assert(gate_enter(&gate));
+    gate_set_max(&gate, 1);
+    gate_leave(&gate);
+    gate_leave(&gate);
+    ck_assert(!gate_enter(&gate));
+    gate_leave(&gate);
+    ck_assert(gate_enter(&gate));
+    ck_assert_uint_eq(gate_max(&gate), 1);
+    gate_destroy(&gate);
+}
+END_TEST
+
 START_TEST(says_once_a_minute_that_it_is_full)
 {
     gate_init(&gate, 4);
@@ -131,5 +179,6 @@ START_TEST(no_wake_up_is_lost_between_threads)
 END_TEST
 
 UNIT_MAIN("gate", takes_so_many_and_no_more, no_limit_lets_all_in,
-          who_leaves_wakes_the_first_who_waits, says_once_a_minute_that_it_is_full,
+          who_leaves_wakes_the_first_who_waits, a_wake_up_that_is_not_used_is_passed_on,
+          its_width_can_be_changed, says_once_a_minute_that_it_is_full,
           no_wake_up_is_lost_between_threads)

@@ -7,12 +7,13 @@
 
 static struct conf_server servers[4];
 static struct conf_pool pool = {.servers = servers};
+static struct balancer_position position;
 static struct balancer balancer;
 
 static void begin(size_t count)
 {
     pool.server_count = count;
-    ck_assert_int_eq(balancer_init(&balancer, &pool), 0);
+    ck_assert_int_eq(balancer_init(&balancer, &pool, &position), 0);
 }
 
 static int pick_first(void)
