@@ -58,6 +58,7 @@ static struct {
     atomic_bool running;          /* there is a log thread */
     atomic_bool stopping, reopen; /* orders to it */
     atomic_bool access;           /* access records are wanted */
+    atomic_int direct;            /* descriptor for lines while there is no log thread */
     int wake;                     /* eventfd */
     pthread_t thread;
     struct pool *entries; /* made once, never freed: a late line may still use it */
@@ -68,7 +69,7 @@ static struct {
     /* The log thread's alone: */
     struct log_sinks sinks;
     uint64_t dropped_seen, dropped_reported;
-} self = {.threshold = LOG_LEVEL_INFO, .wake = -1};
+} self = {.threshold = LOG_LEVEL_INFO, .direct = STDERR_FILENO, .wake = -1};
 
 /* --- the queue --------------------------------------------------------------------------- */
 
@@ -401,6 +402,11 @@ void log_stop(void)
     self.wake = -1;
 }
 
+void log_direct_to(int fd)
+{
+    atomic_store(&self.direct, fd >= 0 ? fd : STDERR_FILENO);
+}
+
 void log_reopen(void)
 {
     if (!atomic_load(&self.running))
@@ -439,7 +445,7 @@ static WEFT_NOINLINE void log_direct(enum log_level level, const char *format, v
 {
     char line[LOG_PAYLOAD_MAX];
     format_line(line, sizeof(line), format, args);
-    log_sink_direct(level, clock_wall(), line);
+    log_sink_direct(atomic_load(&self.direct), level, clock_wall(), line);
 }
 
 static void queue_line(enum log_level level, const char *format, va_list args)

@@ -83,6 +83,9 @@ int log_open_file(const char *path) WEFT_MUSTCHECK;
  */
 void log_stop(void);
 
+/** Where lines go while there is no log thread; -1: stderr. Owns: `fd` stays the caller's. */
+void log_direct_to(int fd);
+
 /**
  * Open the log files anew under their names, as after a rotation. One that can't be is kept, and
  * the log says so. Thread: any.

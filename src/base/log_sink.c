@@ -270,11 +270,10 @@ bool log_sink_pending(const struct log_sink *s)
     return s->fd >= 0 && s->lines.length > 0;
 }
 
-void log_sink_direct(enum log_level level, int64_t wall, const char *line)
+void log_sink_direct(int fd, enum log_level level, int64_t wall, const char *line)
 {
-    struct log_sink s;
-    if (log_sink_open(&s, &(struct log_target){.output = LOG_OUTPUT_STDERR}) != 0)
-        return;
+    struct log_sink s = {.output = LOG_OUTPUT_STDERR, .fd = -1};
+    set_fd(&s, fd);
     log_sink_prefix(&s, level, wall);
     text_add_string(&s.lines, line);
     if (log_sink_end(&s, level))

@@ -65,7 +65,7 @@ bool log_sink_pending(const struct log_sink *s);
 /** How many lines wait for the descriptor. */
 size_t log_sink_lines(const struct log_sink *s);
 
-/** Write one error line to stderr, now, blocking: for when there is no log thread. */
-void log_sink_direct(enum log_level level, int64_t wall, const char *line);
+/** Write one error line to `fd`, now, blocking: for when there is no log thread. */
+void log_sink_direct(int fd, enum log_level level, int64_t wall, const char *line);
 
 #endif

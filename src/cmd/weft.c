@@ -12,13 +12,22 @@
 #include "base/text.h"
 #include "cmd/version.h"
 #include "conf/conf.h"
+#include "master/master.h"
 #include "worker/process.h"
 
 #define EXIT_USAGE 2
 
 #define DEFAULT_CONFIG SYSCONFDIR "/weft/weft.yaml"
 
-enum action { ACTION_RUN, ACTION_TEST, ACTION_DUMP, ACTION_VERSION, ACTION_BUILD, ACTION_HELP };
+enum action {
+    ACTION_RUN,
+    ACTION_TEST,
+    ACTION_DUMP,
+    ACTION_VERSION,
+    ACTION_BUILD,
+    ACTION_HELP,
+    ACTION_WORKER, /* as which the master starts this program */
+};
 
 /* Addresses given one by one. */
 struct addresses {
@@ -32,6 +41,11 @@ struct arguments {
     bool diff;
     struct addresses listen;
     struct addresses backend;
+    int events; /* of ACTION_WORKER: its sockets to the master */
+    int orders;
+    int state;  /* likewise, before an upgrade: the master's state, to be tried; -1: none */
+    int resume; /* the state of the master that this process was before an upgrade; -1: none */
+    char *const *argv;
 };
 
 static const char help[] =
@@ -99,6 +113,13 @@ static bool take_option(struct arguments *a, int option)
     case 'h':
         a->action = ACTION_HELP;
         return true;
+    case 'W':
+        a->action = ACTION_WORKER;
+        return sscanf(optarg, "%d,%d", &a->events, &a->orders) == 2;
+    case 'S':
+        return sscanf(optarg, "%d", &a->state) == 1;
+    case 'R':
+        return sscanf(optarg, "%d", &a->resume) == 1;
     default:
         return false;
     }
@@ -131,9 +152,13 @@ static int parse_arguments(struct arguments *a, int argc, char **argv)
         {"backend", required_argument, NULL, 'b'},
         {"version", no_argument, NULL, 'v'},
         {"help", no_argument, NULL, 'h'},
+        {"worker", required_argument, NULL, 'W'}, /* these are weft's own */
+        {"state", required_argument, NULL, 'S'},
+        {"resume", required_argument, NULL, 'R'},
         {NULL, 0, NULL, 0},
     };
     int option;
+    a->argv = argv;
     while ((option = getopt_long(argc, argv, "c:tTl:b:vVh", options, NULL)) != -1) {
         if (!take_option(a, option)) {
             fputs("Try 'weft --help'.\n", stderr); /* getopt has named the option */
@@ -173,15 +198,29 @@ static void dump(const struct conf *conf)
     text_free(&text);
 }
 
-static int run(const struct conf *conf)
+static int run(const struct arguments *a, const char *path)
 {
-    struct text why;
-    text_init(&why);
-    int err = process_run(conf, &why);
-    if (err < 0)
-        fprintf(stderr, "%s\n", why.data != NULL ? why.data : "error: out of memory");
-    text_free(&why);
-    return err < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
+    const struct master_options o = {
+        .config = a->listen.count > 0 ? NULL : path,
+        .listen = a->listen.texts,
+        .listen_count = a->listen.count,
+        .backend = a->backend.texts,
+        .backend_count = a->backend.count,
+        .argv = a->argv,
+        .resume = a->resume,
+    };
+    return master_run(&o);
+}
+
+/* The master hears what comes of it. */
+static int run_worker(const struct arguments *a)
+{
+    if (a->state >= 0 && master_check_state(a->state) < 0) {
+        process_fail(a->events, "error: the new program cannot take over: it does not know the "
+                                "state of the one that runs");
+        return EXIT_FAILURE;
+    }
+    return process_run(a->events, a->orders) < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
 }
 
 static int flush_output(int status)
@@ -200,27 +239,22 @@ static int act(const struct arguments *a)
         fputs("weft: --diff is not built into this version\n", stderr);
         return EXIT_FAILURE;
     }
+    if (a->action == ACTION_RUN)
+        return run(a, path);
     const struct conf *conf;
     if (load(a, path, &conf) < 0)
         return EXIT_FAILURE;
-    int status = EXIT_SUCCESS;
-    switch (a->action) {
-    case ACTION_TEST:
+    if (a->action == ACTION_TEST)
         printf("%s: ok\n", a->listen.count > 0 ? "command line" : path);
-        break;
-    case ACTION_DUMP:
+    else
         dump(conf);
-        break;
-    default:
-        status = run(conf);
-    }
     conf_unref(conf);
-    return flush_output(status);
+    return flush_output(EXIT_SUCCESS);
 }
 
 int main(int argc, char **argv)
 {
-    struct arguments a = {.action = ACTION_RUN};
+    struct arguments a = {.action = ACTION_RUN, .state = -1, .resume = -1};
     int status = parse_arguments(&a, argc, argv);
     if (status == 0) {
         switch (a.action) {
@@ -235,6 +269,9 @@ int main(int argc, char **argv)
         case ACTION_BUILD:
             version_print_build(stdout);
             status = flush_output(EXIT_SUCCESS);
+            break;
+        case ACTION_WORKER:
+            status = run_worker(&a);
             break;
         default:
             status = act(&a);

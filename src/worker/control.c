@@ -2,15 +2,14 @@
 
 #include <errno.h>
 #include <inttypes.h>
-#include <signal.h>
 #include <stdlib.h>
-#include <sys/signalfd.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/error.h"
 #include "base/log.h"
 #include "fiber/fiber.h"
-#include "fiber/netpoll.h"
 
 #define WATCH_INTERVAL (500 * NSEC_PER_MSEC) /* between looks at the workers' loops */
 #define WATCH_LIMIT    NSEC_PER_SEC          /* a turn longer than this is a stall */
@@ -37,34 +36,20 @@ static void deliver_nudge(struct notice *n)
     (void)n;
 }
 
-static int open_signals(void)
-{
-    sigset_t set;
-    sigemptyset(&set);
-    sigaddset(&set, SIGTERM);
-    sigaddset(&set, SIGQUIT);
-    sigaddset(&set, SIGINT);
-    sigaddset(&set, SIGHUP);
-    sigaddset(&set, SIGUSR1);
-    sigaddset(&set, SIGUSR2);
-    int fd = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
-    return fd < 0 ? -errno : fd;
-}
-
-int control_init(struct control *c, unsigned count, int64_t drain_timeout)
+int control_init(struct control *c, unsigned count, int64_t drain_timeout, int events)
 {
     *c = (struct control){
         .sched = sched_new(&(struct sched_options){0}),
         .workers = calloc(count, sizeof(*c->workers)),
         .group = {.shards = calloc(count, sizeof(*c->group.shards)), .count = count},
         .count = count,
-        .signals = open_signals(),
         .drain_timeout = drain_timeout,
         .drain_until = CLOCK_NEVER,
         .nudge.deliver = deliver_nudge,
     };
-    if (c->sched == NULL || c->workers == NULL || c->group.shards == NULL || c->signals < 0)
-        return c->signals < 0 ? c->signals : -ENOMEM;
+    link_init(&c->link, c, events);
+    if (c->sched == NULL || c->workers == NULL || c->group.shards == NULL)
+        return -ENOMEM;
     c->mailbox = mailbox_new(c->sched);
     if (c->mailbox == NULL)
         return -ENOMEM;
@@ -103,19 +88,16 @@ static void end_sessions(struct control *c, enum session_end end)
         worker_end_sessions(control_worker(c, i), end);
 }
 
-static void stop_gracefully(struct control *c)
+void control_drain(struct control *c, bool stop)
 {
-    if (c->draining) {
-        log_line(LOG_LEVEL_NOTICE, "stopping at once: asked a second time");
-        end_sessions(c, END_SHUTDOWN);
+    if (c->draining)
         return;
-    }
-    log_line(LOG_LEVEL_NOTICE, "stopping: live connections have %" PRId64 " seconds",
-             c->drain_timeout / NSEC_PER_SEC);
+    log_line(LOG_LEVEL_NOTICE, "%s: live connections have %" PRId64 " seconds",
+             stop ? "stopping" : "another process takes over", c->drain_timeout / NSEC_PER_SEC);
     drain(c);
 }
 
-static void stop_at_once(struct control *c)
+void control_end(struct control *c)
 {
     log_line(LOG_LEVEL_NOTICE, "stopping at once");
     if (!c->draining)
@@ -123,39 +105,61 @@ static void stop_at_once(struct control *c)
     end_sessions(c, END_SHUTDOWN);
 }
 
-static void take_signal(struct control *c, int number)
+static bool is_file(const struct log_target *t, const char *path)
 {
-    switch (number) {
-    case SIGTERM:
-    case SIGQUIT:
-        stop_gracefully(c);
-        break;
-    case SIGINT:
-        stop_at_once(c);
-        break;
-    case SIGUSR1:
-        log_reopen();
-        break;
-    default:
-        log_line(LOG_LEVEL_WARNING, "signal SIG%s is not built into this version",
-                 sigabbrev_np(number));
-    }
+    return t->output == LOG_OUTPUT_FILE && strcmp(t->path, path) == 0;
 }
 
-/* The fiber that reads signals as others read bytes. */
-static void signals_run(void *arg)
+/* Where both logs are one file, its two targets are one output: one descriptor is enough. */
+void control_reopen_log(struct control *c, const char *path, int fd)
 {
-    struct control *c = arg;
-    struct netpoll_desc desc;
-    if (netpoll_open(&desc, c->signals) < 0)
-        return;
-    do {
-        struct signalfd_siginfo info;
-        while (read(c->signals, &info, sizeof(info)) == sizeof(info))
-            take_signal(c, (int)info.ssi_signo);
-        desc.ready &= (uint8_t)~NETPOLL_READ;
-    } while (netpoll_wait(&desc, NETPOLL_READ, CLOCK_NEVER) == 0);
-    netpoll_close(&desc);
+    struct log_options o = c->log;
+    o.error.fd = o.access.fd = -1;
+    if (is_file(&o.error, path))
+        o.error.fd = fd;
+    else if (is_file(&o.access, path))
+        o.access.fd = fd;
+    else
+        close(fd);
+    const char *where;
+    int err = log_set(&o, &where);
+    if (err < 0)
+        log_line(LOG_LEVEL_ERROR, "%s is not reopened: %s", path, error_text(err));
+}
+
+/* A reload here is not built yet: a new process does it. */
+void control_reload(struct control *c, struct message *m)
+{
+    (void)m;
+    link_send(&c->link, MESSAGE_VERDICT, json_pack("{s:b}", "restart", 1));
+}
+
+void control_verdict(struct control *c, const struct message *m)
+{
+    (void)c;
+    (void)m;
+}
+
+uint64_t control_active(const struct control *c)
+{
+    uint64_t sum = 0;
+    for (unsigned i = 0; i < c->started; i++)
+        sum += shard_active(&c->workers[i].worker.shard);
+    return sum;
+}
+
+bool control_find_stuck(struct control *c, int64_t limit, struct text *why)
+{
+    for (unsigned i = 0; i < c->started; i++) {
+        char fiber[32];
+        int64_t stuck = sched_watch(control_worker(c, i)->sched, limit, fiber, sizeof(fiber));
+        if (stuck == 0)
+            continue;
+        text_format(why, "worker %u: %s has not yielded for %" PRId64 " ms", i,
+                    fiber[0] != '\0' ? fiber : "the loop", stuck / NSEC_PER_MSEC);
+        return true;
+    }
+    return false;
 }
 
 static void watch_worker(struct worker *w)
@@ -203,11 +207,11 @@ static void stop_fiber(struct fiber *f)
 static void control_main(void *arg)
 {
     struct control *c = arg;
-    struct fiber *signals = fiber_spawn("signals", signals_run, c, true);
+    link_start(&c->link);
     struct fiber *watch = fiber_spawn("watch", watch_run, c, true);
     await_workers(c);
     stop_fiber(watch);
-    stop_fiber(signals);
+    link_stop(&c->link);
     log_line(LOG_LEVEL_INFO, "stopped");
 }
 
@@ -232,7 +236,5 @@ void control_destroy(struct control *c)
     sched_free(c->sched);
     free(c->group.shards);
     free(c->workers);
-    if (c->signals >= 0)
-        close(c->signals);
-    c->signals = -1;
+    link_destroy(&c->link);
 }

@@ -1,8 +1,8 @@
 /*
- * The control thread: signals in, orders to the workers out.
+ * The control thread: what the master says in, orders to the workers out.
  *
- *      serving ── TERM, QUIT ──> draining ── drain_timeout, or a second one ──> ending ──> done
- *         └──────────────────────── INT ───────────────────────────────────────^
+ *      serving ── drain ──> draining ── drain_timeout, or end ──> ending ──> done
+ *         └───────────────── end ───────────────────────────────────^
  *      any state but done: done when the last worker has ended
  */
 #ifndef WEFT_WORKER_CONTROL_H
@@ -13,9 +13,11 @@
 
 #include "base/attr.h"
 #include "base/list.h"
+#include "base/log.h"
 #include "fiber/mailbox.h"
 #include "fiber/sched.h"
 #include "proxy/notice.h"
+#include "worker/link.h"
 #include "worker/thread.h"
 
 struct control_worker;
@@ -27,17 +29,19 @@ struct control {
     struct control_worker *workers;
     struct shard_group group; /* the workers' shards */
     unsigned count;
-    unsigned started;      /* workers whose threads were started */
-    unsigned ended;        /* of them, those that have said their last word */
-    int signals;           /* signalfd, owned */
-    int64_t drain_timeout; /* [ns] 0: as long as it takes */
-    int64_t drain_until;   /* [monotonic ns] CLOCK_NEVER while serving */
+    unsigned started;       /* workers whose threads were started */
+    unsigned ended;         /* of them, those that have said their last word */
+    struct link link;       /* to the master */
+    struct log_options log; /* as the log was last set */
+    int64_t drain_timeout;  /* [ns] 0: as long as it takes */
+    int64_t drain_until;    /* [monotonic ns] CLOCK_NEVER while serving */
     bool draining;
     bool ending;
 };
 
-/** Prepare for `count` workers. Returns 0 or -errno. */
-int control_init(struct control *c, unsigned count, int64_t drain_timeout) WEFT_MUSTCHECK;
+/** Prepare for `count` workers, with a socket to the master that it owns. Returns 0 or -errno. */
+int control_init(struct control *c, unsigned count, int64_t drain_timeout,
+                 int events) WEFT_MUSTCHECK;
 
 /** The n-th worker, to be filled in and started. */
 struct worker *control_worker(struct control *c, unsigned n);
@@ -47,5 +51,28 @@ struct worker *control_worker(struct control *c, unsigned n);
 void control_run(struct control *c, bool serve);
 
 void control_destroy(struct control *c);
+
+/* What the master orders. Thread: the control thread, on the loop's stack. */
+
+/** Accept no more, and end within drain_timeout; `stop`: weft is to stop, nobody takes over. */
+void control_drain(struct control *c, bool stop);
+
+/** End at once. */
+void control_end(struct control *c);
+
+/** A log file was opened anew at its path. Owns: takes `fd`. */
+void control_reopen_log(struct control *c, const char *path, int fd);
+
+/** Load a configuration. */
+void control_reload(struct control *c, struct message *m);
+
+/** What was asked of the master has come to an end. */
+void control_verdict(struct control *c, const struct message *m);
+
+/** Whether a worker thread has not turned for `limit` [ns]; `why` says which, and what it does. */
+bool control_find_stuck(struct control *c, int64_t limit, struct text *why);
+
+/** Connections that live. */
+uint64_t control_active(const struct control *c);
 
 #endif

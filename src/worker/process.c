@@ -4,6 +4,9 @@
 #include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <unistd.h>
 
 #ifdef HAVE_JEMALLOC
 #include <jemalloc/jemalloc.h>
@@ -21,11 +24,17 @@
 #include "proxy/transition.h"
 #include "worker/control.h"
 #include "worker/limits.h"
+#include "worker/loading.h"
+#include "worker/opener.h"
+#include "worker/privileges.h"
 #include "worker/sockets.h"
 #include "worker/thread.h"
 
 /* What a process is made of; a failed start leaves what it did not come to as zero. */
 struct process {
+    int events;           /* socket to the master; taken by the control */
+    struct opener opener; /* to the master as well */
+    struct message hello;
     const struct conf *conf;
     struct limits limits;
     struct sockets sockets;
@@ -33,6 +42,7 @@ struct process {
     struct transition transition; /* to `proxy` */
     struct pool *sessions;
     struct control control;
+    struct log_options log;
     bool logging;
 };
 
@@ -50,7 +60,8 @@ static int nth_cpu(unsigned n)
     return -1;
 }
 
-/* Signals reach the control thread as reads from a descriptor; splice needs SIGPIPE ignored. */
+/* Signals are the master's, also those that a terminal sends to all; splice needs SIGPIPE ignored.
+ */
 static void tame_signals(void)
 {
     sigset_t all;
@@ -81,15 +92,35 @@ static void tune_allocator(void)
 #endif
 }
 
+static int open_target(struct process *p, struct log_target *t, bool errors)
+{
+    t->fd = -1;
+    if (t->output != LOG_OUTPUT_FILE)
+        return 0;
+    t->fd = opener_log(&p->opener, t->path, errors);
+    return t->fd < 0 ? t->fd : 0;
+}
+
+static int open_logs(struct process *p, struct text *why)
+{
+    const struct conf_log *c = &p->conf->log;
+    p->log =
+        (struct log_options){.error = c->error, .error_level = c->error_level, .access = c->access};
+    const char *path = c->error.path;
+    int err = open_target(p, &p->log.error, true);
+    if (err == 0) {
+        path = c->access.path;
+        err = open_target(p, &p->log.access, false);
+    }
+    if (err < 0)
+        text_format(why, "error: log: %s: %s", path, error_text(err));
+    return err;
+}
+
 static int start_log(struct process *p, struct text *why)
 {
-    const struct log_options o = {
-        .error = p->conf->log.error,
-        .error_level = p->conf->log.error_level,
-        .access = p->conf->log.access,
-    };
     const char *path = NULL;
-    int err = log_start(&o, &path);
+    int err = log_start(&p->log, &path);
     if (err < 0)
         text_format(why, "error: log: %s: %s", path != NULL ? path : "cannot start",
                     error_text(err));
@@ -117,7 +148,7 @@ static int make_proxy(struct process *p)
     p->sessions = session_pool_new();
     const struct proxy_options o = {
         .conf = p->conf,
-        .generation = 1,
+        .generation = (uint64_t)message_integer(&p->hello, "generation"),
         .max_connections = p->limits.max_connections,
         .shards = p->control.count,
     };
@@ -194,25 +225,68 @@ static void say_started(const struct process *p)
     text_free(&limits);
 }
 
-/* Everything that can fail; `why` is told. */
-static int start(struct process *p, struct text *why)
+static int write_pid_file(struct process *p, struct text *why)
 {
-    tame_signals();
+    const char *path = p->conf->process.pid_file.path;
+    int err = path != NULL ? opener_write_pid(&p->opener, path) : 0;
+    if (err < 0)
+        text_format(why, "error: pid_file: %s: %s", path, error_text(err));
+    return err;
+}
+
+/* What is to be had as the user that weft was started as. */
+static int open_all(struct process *p, struct text *why)
+{
     int err = find_limits(p, why);
     if (err == 0)
-        err = sockets_open(&p->sockets, p->conf, why);
+        err = sockets_open(&p->sockets, p->conf, &p->opener, why);
     if (err == 0)
-        err = start_log(p, why);
-    if (err < 0)
-        return err;
+        err = open_logs(p, why);
+    if (err == 0)
+        err = write_pid_file(p, why);
+    return err;
+}
+
+static int make_all(struct process *p, struct text *why)
+{
     tune_allocator();
-    err = control_init(&p->control, p->conf->process.workers, p->conf->process.drain_timeout);
+    int err = control_init(&p->control, p->conf->process.workers, p->conf->process.drain_timeout,
+                           p->events);
+    p->events = -1;
+    p->control.log = p->log;
     if (err == 0)
         err = make_proxy(p);
     if (err == 0)
         err = start_workers(p);
     if (err < 0)
         text_format(why, "error: cannot start: %s", error_text(err));
+    return err;
+}
+
+static int receive_hello(struct process *p)
+{
+    int err = message_receive(p->events, &p->hello, true);
+    if (err == 0 && p->hello.type != MESSAGE_HELLO)
+        err = -EPROTO;
+    return err;
+}
+
+/* Everything that can fail; `why` is told. Rights are a thread's: they go before there is a second
+ * one. */
+static int start(struct process *p, struct text *why)
+{
+    tame_signals();
+    int err = receive_hello(p);
+    if (err == 0)
+        err = loading_read(&p->hello, &p->opener, &p->conf, why);
+    if (err == 0)
+        err = open_all(p, why);
+    if (err == 0)
+        err = privileges_drop(&p->conf->process, why);
+    if (err == 0)
+        err = start_log(p, why);
+    if (err == 0)
+        err = make_all(p, why);
     return err;
 }
 
@@ -226,16 +300,47 @@ static void finish(struct process *p)
     if (p->logging)
         log_stop();
     io_buffers_free();
+    conf_unref(p->conf);
+    message_free(&p->hello);
+    opener_destroy(&p->opener);
+    if (p->events >= 0)
+        close(p->events);
 }
 
-int process_run(const struct conf *conf, struct text *why)
+void process_fail(int events, const char *why)
+{
+    (void)!message_send(events, MESSAGE_FAILED, json_pack("{s:s}", "text", why), NULL, 0, true);
+}
+
+static void serve(struct process *p)
+{
+    say_started(p);
+    link_send(&p->control.link, MESSAGE_READY,
+              json_pack("{s:I}", "drain_timeout", (json_int_t)p->conf->process.drain_timeout));
+    control_run(&p->control, true);
+}
+
+static void give_up(struct process *p, struct text *why)
+{
+    int events = p->events >= 0 ? p->events : p->control.link.events.fd;
+    process_fail(events, why->length > 0 ? why->data : "error: out of memory");
+    control_run(&p->control, false);
+}
+
+int process_run(int events, int orders)
 {
     clock_update();
-    struct process p = {.conf = conf, .control.signals = -1};
-    int err = start(&p, why);
+    prctl(PR_SET_NAME, "weft");
+    struct process p = {.events = events, .control.link.events.fd = -1};
+    opener_init(&p.opener, orders);
+    struct text why;
+    text_init(&why);
+    int err = start(&p, &why);
     if (err == 0)
-        say_started(&p);
-    control_run(&p.control, err == 0);
+        serve(&p);
+    else
+        give_up(&p, &why);
+    text_free(&why);
     finish(&p);
     return err;
 }

@@ -6,15 +6,17 @@
 #define WEFT_WORKER_PROCESS_H
 
 #include "base/attr.h"
-#include "base/text.h"
-#include "conf/conf.h"
 
 /**
- * Proxy as `conf` says until a signal ends it.
+ * Proxy as the master says, until it says that it is enough.
  *
- * To be called with one thread and default signals. Returns 0 when it was stopped as asked, or the
- * -errno of a start that failed, with the reason added to `why`.
+ * `events` and `orders` are sockets to it, owned from here on. To be called with one thread and
+ * default signals. Returns 0 when it was stopped as asked, or the -errno of a start that failed,
+ * which the master has been told.
  */
-int process_run(const struct conf *conf, struct text *why) WEFT_MUSTCHECK;
+int process_run(int events, int orders) WEFT_MUSTCHECK;
+
+/** Tell the master why a process can't start. */
+void process_fail(int events, const char *why);
 
 #endif

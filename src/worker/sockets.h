@@ -7,6 +7,7 @@
 #include "base/attr.h"
 #include "base/text.h"
 #include "conf/conf.h"
+#include "worker/opener.h"
 
 struct listening {
     int fd;          /* owned by the set until somebody takes it and leaves -1 */
@@ -22,17 +23,19 @@ struct sockets {
 };
 
 /**
- * Open all of them, or none.
+ * Get all of them, or none, from the opener.
  *
- * TCP sockets share their address by SO_REUSEPORT; a UNIX socket is one, duplicated.
+ * TCP sockets share their address by SO_REUSEPORT: where there are more than workers, some serve
+ * several. A UNIX socket is one, duplicated.
  * Returns 0, or -errno with what failed, and where it was configured, added to `why`.
  */
-int sockets_open(struct sockets *ret, const struct conf *conf, struct text *why) WEFT_MUSTCHECK;
+int sockets_open(struct sockets *ret, const struct conf *conf, struct opener *opener,
+                 struct text *why) WEFT_MUSTCHECK;
 
 /** How many sockets a configuration needs. */
 unsigned sockets_needed(const struct conf *conf);
 
-/** Close what was not taken, remove UNIX paths. */
+/** Close what was not taken. */
 void sockets_close(struct sockets *s);
 
 #endif

@@ -84,7 +84,10 @@ class Factory:
     def _complete(config, directory):
         """One worker and access records in a file, unless the test has its own idea."""
         complete = dict(config)
-        complete["weft"] = {"workers": 1, **(config.get("weft") or {})}
+        process = {"workers": 1}
+        if os.geteuid() == 0:  # else it may not reach the test's own directory
+            process["user"] = "root"
+        complete["weft"] = {**process, **(config.get("weft") or {})}
         records = {"output": f"{directory}/access.log", "format": "json"}
         complete["log"] = {"access": records, **(config.get("log") or {})}
         return complete

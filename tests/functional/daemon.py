@@ -114,6 +114,12 @@ class Daemon:
                 preexec_fn=prepare,  # pylint: disable=subprocess-popen-preexec-fn
             )
 
+    @property
+    def worker(self):
+        """The process that proxies: the master's youngest child; the master itself before that."""
+        found = procfs.children(self.pid)
+        return max(found, key=procfs.started) if found else self.pid
+
     # --- what it is doing -------------------------------------------------------------------
 
     def binds(self):
@@ -142,7 +148,7 @@ class Daemon:
 
         def ready():
             assert self.running(), f"weft ended with {self.exit_code} at its start:\n{self.log()}"
-            found = procfs.listening(self.pid)
+            found = procfs.listening(self.worker)
             return all(found.count(where) >= count for where, count in wanted.items())
 
         until(ready, f"weft listens on {', '.join(map(str, wanted))}")
@@ -192,20 +198,20 @@ class Daemon:
 
     def connection_sockets(self):
         """How many sockets it has open that do not listen."""
-        return len(procfs.socket_inodes(self.pid)) - len(procfs.listening(self.pid))
+        return len(procfs.socket_inodes(self.worker)) - len(procfs.listening(self.worker))
 
     def open_connections(self):
         """Sockets of connections: those it has beyond the ones it had at rest."""
         return self.connection_sockets() - self._resting_sockets
 
     def descriptors(self):
-        return procfs.descriptors(self.pid)
+        return procfs.descriptors(self.worker)
 
     def resident(self):
-        return procfs.resident(self.pid)
+        return procfs.resident(self.worker)
 
     def cpu_seconds(self):
-        return procfs.cpu_seconds(self.pid)
+        return procfs.cpu_seconds(self.worker)
 
     # --- doing something to it --------------------------------------------------------------
 
@@ -233,8 +239,8 @@ class Daemon:
         return self.exit_code
 
     def set_descriptor_limit(self, soft):
-        _, hard = resource.prlimit(self.pid, resource.RLIMIT_NOFILE)
-        resource.prlimit(self.pid, resource.RLIMIT_NOFILE, (soft, hard))
+        _, hard = resource.prlimit(self.worker, resource.RLIMIT_NOFILE)
+        resource.prlimit(self.worker, resource.RLIMIT_NOFILE, (soft, hard))
 
     # --- the end ----------------------------------------------------------------------------
 

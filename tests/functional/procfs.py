@@ -77,6 +77,34 @@ def resident(pid):
     return int(status(pid)["RssAnon"].split()[0]) * 1024
 
 
+def children(pid):
+    """The processes that a process has started and that live."""
+    found = []
+    for name in os.listdir("/proc"):
+        if name.isdigit():
+            try:
+                fields = _stat(name)
+            except (FileNotFoundError, ProcessLookupError):
+                continue  # gone while we looked
+            if int(fields[1]) == pid and fields[0] not in "ZX":
+                found.append(int(name))
+    return found
+
+
+def started(pid):
+    """When a process was started, in clock ticks and then by its number; of one that is gone: never."""
+    try:
+        return int(_stat(pid)[19]), pid
+    except (FileNotFoundError, ProcessLookupError):
+        return 0, pid
+
+
+def _stat(pid):
+    """The fields of /proc/PID/stat from the third, the state, on."""
+    with open(f"/proc/{pid}/stat", encoding="utf-8") as f:
+        return f.read().rsplit(")", 1)[1].split()
+
+
 def threads(pid):
     """The thread ids of a process."""
     return [int(t) for t in os.listdir(f"/proc/{pid}/task")]
@@ -84,8 +112,7 @@ def threads(pid):
 
 def cpu_seconds(pid):
     """User and system time used so far."""
-    with open(f"/proc/{pid}/stat", encoding="utf-8") as f:
-        fields = f.read().rsplit(")", 1)[1].split()
+    fields = _stat(pid)
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 

@@ -205,7 +205,7 @@ def test_start_after_start(weft, backend, address):
 
 def test_listening_sockets_are_all_closed_at_the_end(weft, backend):
     daemon = weft.proxy(backend(echo).address)
-    assert procfs.listening(daemon.pid)
+    assert procfs.listening(daemon.worker)
     daemon.stop()
     until(lambda: _refused(daemon.address), "the port is closed")
 

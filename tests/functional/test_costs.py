@@ -128,8 +128,9 @@ def instructions(weft, backend, tmp_path):
         work(daemon, server, operations)
         daemon.hang_up()
         daemon.expect_at_rest()
+        worker = daemon.worker
         daemon.stop()
-        return tool.total()
+        return tool.total(worker)
 
     def more(work, operations):
         return (count(work, 2 * operations) - count(work, operations)) / operations

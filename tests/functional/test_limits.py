@@ -130,7 +130,7 @@ def test_out_of_descriptors(weft, backend, more, workers):
     live = [daemon.connect() for _ in range(10)]
     for s in live:
         greet(s)
-    _, hard = resource.prlimit(daemon.pid, resource.RLIMIT_NOFILE)
+    _, hard = resource.prlimit(daemon.worker, resource.RLIMIT_NOFILE)
     limit_to_what_is_open(daemon, more)
     late = [daemon.connect() for _ in range(10)]
     until(lambda: said_out_of_descriptors(daemon), "it says that descriptors ran out")
@@ -183,5 +183,5 @@ def test_low_limit_at_the_start(weft, backend):
 
 def test_limit_is_raised_to_the_hard_one(weft, backend):
     daemon = weft.proxy(backend(echo).address)
-    soft, hard = resource.prlimit(daemon.pid, resource.RLIMIT_NOFILE)
+    soft, hard = resource.prlimit(daemon.worker, resource.RLIMIT_NOFILE)
     assert soft == hard

@@ -29,7 +29,7 @@ def busy(weft, backend):
 
 
 def wait_until_refused(daemon):
-    until(lambda: not procfs.listening(daemon.pid), "it stops listening")
+    until(lambda: not procfs.listening(daemon.worker), "it stops listening")
     with pytest.raises(ConnectionRefusedError):
         net.open_client(daemon.address)
 

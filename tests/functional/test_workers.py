@@ -16,7 +16,7 @@ from waiting import until
 def test_one_listening_socket_a_worker_and_address(weft, backend, address):
     binds = [address("v4"), address("v4"), address("unix")]
     daemon = weft.proxy(backend(echo).address, bind=binds, process={"workers": 3})
-    counts = collections.Counter(procfs.listening(daemon.pid))
+    counts = collections.Counter(procfs.listening(daemon.worker))
     for bind in binds[:2]:
         assert counts[net.parse(bind)[1][1]] == 3
     assert counts[net.parse(binds[2])[1]] == 1
@@ -25,7 +25,7 @@ def test_one_listening_socket_a_worker_and_address(weft, backend, address):
 def test_workers_are_threads(weft, backend):
     one = weft.proxy(backend(echo).address, process={"workers": 1})
     four = weft.proxy(backend(echo).address, process={"workers": 4})
-    assert len(procfs.threads(four.pid)) - len(procfs.threads(one.pid)) == 3
+    assert len(procfs.threads(four.worker)) - len(procfs.threads(one.worker)) == 3
 
 
 def test_auto_means_the_cpus_it_may_use(weft, backend):
@@ -36,7 +36,7 @@ def test_auto_means_the_cpus_it_may_use(weft, backend):
     usable = len(os.sched_getaffinity(0))
     for d, count in ((daemon, 1), (everywhere, usable)):
         where = net.parse(d.address)[1][1]
-        until(lambda: procfs.listening(d.pid).count(where) == count, f"{count} sockets")
+        until(lambda: procfs.listening(d.worker).count(where) == count, f"{count} sockets")
 
 
 def test_connections_are_spread(weft, backend):
@@ -74,7 +74,7 @@ def test_pin(weft, backend):
 def pinned(daemon):
     """The CPUs of the threads that may not use all of them."""
     everything = sorted(os.sched_getaffinity(0))
-    allowed = [sorted(os.sched_getaffinity(t)) for t in procfs.threads(daemon.pid)]
+    allowed = [sorted(os.sched_getaffinity(t)) for t in procfs.threads(daemon.worker)]
     if len(everything) == 1:
         return [[everything[0]]]
     return sorted(a for a in allowed if a != everything)
@@ -82,7 +82,7 @@ def pinned(daemon):
 
 def test_unpinned_by_default(weft, backend):
     daemon = weft.proxy(backend(echo).address, process={"workers": 2})
-    for thread in procfs.threads(daemon.pid):
+    for thread in procfs.threads(daemon.worker):
         assert os.sched_getaffinity(thread) == os.sched_getaffinity(0)
 
 
@@ -101,7 +101,7 @@ def options(weft, backend):
         client.sendall(b"x")
         assert client.recv(1) == b"x"
         try:
-            mine = procfs.duplicate_sockets(daemon.pid)
+            mine = procfs.duplicate_sockets(daemon.worker)
         except PermissionError:
             pytest.skip("may not duplicate the daemon's descriptors")
         duplicates.extend(mine)

@@ -33,12 +33,13 @@ def frozen(daemon):
     What happens in between is all there when it goes on, so how often it wakes, and for how much,
     does not depend on who is faster.
     """
-    daemon.signal(signal.SIGSTOP)
+    pid = daemon.worker
+    os.kill(pid, signal.SIGSTOP)
     try:
-        until(lambda: _frozen(daemon.pid), "the daemon has stopped", pause=0.0005)
+        until(lambda: _frozen(pid), "the daemon has stopped", pause=0.0005)
         yield
     finally:
-        daemon.signal(signal.SIGCONT)
+        os.kill(pid, signal.SIGCONT)
 
 
 class SystemCalls:
@@ -46,7 +47,7 @@ class SystemCalls:
 
     def __init__(self, daemon):
         self._program = programs.find("strace")
-        self._daemon = daemon
+        self._pid = daemon.worker
         self._path = os.path.join(daemon.directory, "strace")
         self._process = None
         self.counts = {}
@@ -56,7 +57,7 @@ class SystemCalls:
             pytest.skip("the counts are those of an optimized build with no sanitizer")
         with open(self._path + ".log", "wb") as log:
             self._process = subprocess.Popen(
-                [self._program, "-c", "-f", "-o", self._path, "-p", str(self._daemon.pid)],
+                [self._program, "-c", "-f", "-o", self._path, "-p", str(self._pid)],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         until(self._attached, "strace is attached")
         return self
@@ -65,8 +66,8 @@ class SystemCalls:
         if self._process.poll() is not None:
             with open(self._path + ".log", encoding="utf-8") as f:
                 pytest.skip(f"strace may not trace here: {f.read().strip()}")
-        pid = self._daemon.pid
-        return all(procfs.status(pid, t)["TracerPid"] != "0" for t in procfs.threads(pid))
+        return all(procfs.status(self._pid, t)["TracerPid"] != "0"
+                   for t in procfs.threads(self._pid))
 
     def __exit__(self, *failure):
         self._process.send_signal(signal.SIGINT)
@@ -104,10 +105,11 @@ class Callgrind:
 
     def __init__(self, directory):
         expect_release_build()
-        self._path = os.path.join(directory, "callgrind.out")
+        self._prefix = os.path.join(directory, "callgrind.out.")
         self.under = (programs.find("valgrind"), "--tool=callgrind", "--quiet",
-                      f"--callgrind-out-file={self._path}")
+                      "--trace-children=yes", f"--callgrind-out-file={self._prefix}%p")
 
-    def total(self):
-        with open(self._path, encoding="utf-8") as f:
+    def total(self, daemon):
+        """Of the process that proxies; the master's are nothing to speak of, and left out."""
+        with open(f"{self._prefix}{daemon}", encoding="utf-8") as f:
             return int(re.search(r"^(?:totals|summary): (\d+)", f.read(), re.M)[1])

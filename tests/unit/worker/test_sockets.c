@@ -1,12 +1,10 @@
 #include "worker/sockets.h"
 
 #include <errno.h>
-#include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
-#include "base/socket.h"
+#include "answering.h"
 #include "unit.h"
 
 static struct conf_address binds[2];
@@ -15,6 +13,7 @@ static struct conf_listener listener = {
     .name = "web", .binds = binds, .pool = &pool, .backlog = 16};
 static struct conf conf = {.process = {.workers = 3}, .listeners = &listener, .listener_count = 1};
 static struct text why;
+static struct answering master;
 
 static struct conf_address loopback(in_port_t port)
 {
@@ -27,93 +26,125 @@ static struct conf_address loopback(in_port_t port)
     return a;
 }
 
-/* A port that nobody listens on: the kernel's choice, given back. */
-static in_port_t free_port(void)
+static struct conf_address unix_path(void)
 {
-    struct conf_address any = loopback(0);
-    struct socket_listen_options o = {.backlog = 1};
-    int fd = socket_listen(&any.addr, &o);
-    ck_assert_int_ge(fd, 0);
-    struct addr bound;
-    socket_local(fd, &bound);
-    close(fd);
-    return bound.in.sin_port;
-}
-
-static struct conf_address unix_path(char *path, size_t size)
-{
-    snprintf(path, size, "/tmp/weft-test-sockets-%d", (int)getpid());
-    struct conf_address a = {.text = path};
+    struct conf_address a = {.text = (char *)"unix:/nowhere"};
     a.addr.un.sun_family = AF_UNIX;
-    strcpy(a.addr.un.sun_path, path);
+    strcpy(a.addr.un.sun_path, "/nowhere");
     a.addr.len = sizeof(a.addr.un);
     return a;
 }
 
+static unsigned extra; /* sockets that the master has beyond those asked for */
+
+static void open_tcp(int socket, const struct listen_order *want)
+{
+    int fds[16] = {-1};
+    unsigned count = want->addr.sa.sa_family == AF_UNIX ? 1 : want->count + extra;
+    for (unsigned i = 0; i < count; i++)
+        fds[i] = dup(STDERR_FILENO);
+    answer_with(socket, NULL, fds, count);
+    for (unsigned i = 0; i < count; i++)
+        close(fds[i]);
+}
+
+static void grant(int socket, struct message *order)
+{
+    struct listen_order want;
+    ck_assert_int_eq(order->type, MESSAGE_OPEN_LISTEN);
+    ck_assert(listen_order_read(order->body, &want));
+    open_tcp(socket, &want);
+}
+
+static void grant_unix_only(int socket, struct message *order)
+{
+    struct listen_order want;
+    ck_assert(listen_order_read(order->body, &want));
+    if (want.addr.sa.sa_family == AF_UNIX)
+        open_tcp(socket, &want);
+    else
+        answer_no(socket, EADDRINUSE, "Address already in use");
+}
+
+static void expect_of_each_worker(const struct sockets *s, const unsigned *expected)
+{
+    unsigned of_worker[3] = {0};
+    for (size_t i = 0; i < s->count; i++)
+        of_worker[s->all[i].worker]++;
+    for (int i = 0; i < 3; i++)
+        ck_assert_uint_eq(of_worker[i], expected[i]);
+}
+
 START_TEST(every_worker_has_a_socket_of_every_address)
 {
-    char path[64];
-    binds[0] = loopback(free_port());
-    binds[1] = unix_path(path, sizeof(path));
+    binds[0] = loopback(htons(80));
+    binds[1] = unix_path();
     listener.bind_count = 2;
     struct sockets s;
+    answering_start(&master, grant);
     ck_assert_uint_eq(sockets_needed(&conf), 6);
-    ck_assert_int_eq(sockets_open(&s, &conf, &why), 0);
+    ck_assert_int_eq(sockets_open(&s, &conf, &master.opener, &why), 0);
     ck_assert_uint_eq(s.count, 6);
-    unsigned of_worker[3] = {0};
-    for (size_t i = 0; i < s.count; i++)
-        of_worker[s.all[i].worker]++;
-    for (int i = 0; i < 3; i++)
-        ck_assert_uint_eq(of_worker[i], 2);
-    ck_assert_int_eq(access(path, F_OK), 0);
+    expect_of_each_worker(&s, (const unsigned[]){2, 2, 2});
     sockets_close(&s);
-    ck_assert_int_ne(access(path, F_OK), 0);
+}
+END_TEST
+
+/* Left over from a time with more workers: what has queued up on them is to be served. */
+START_TEST(sockets_beyond_the_workers_are_served_too)
+{
+    binds[0] = loopback(htons(80));
+    listener.bind_count = 1;
+    extra = 2;
+    struct sockets s;
+    answering_start(&master, grant);
+    ck_assert_int_eq(sockets_open(&s, &conf, &master.opener, &why), 0);
+    ck_assert_uint_eq(s.count, 5);
+    expect_of_each_worker(&s, (const unsigned[]){2, 2, 1});
+    sockets_close(&s);
 }
 END_TEST
 
 START_TEST(an_address_in_use_is_named_with_its_place)
 {
-    binds[0] = loopback(free_port());
+    binds[0] = loopback(htons(80));
     listener.bind_count = 1;
-    struct socket_listen_options o = {.backlog = 1, .reuse_port = true};
-    int taken = socket_listen(&binds[0].addr, &o);
-    ck_assert_int_ge(taken, 0);
     struct sockets s;
-    ck_assert_int_eq(sockets_open(&s, &conf, &why), -EADDRINUSE);
+    answering_start(&master, grant_unix_only);
+    ck_assert_int_eq(sockets_open(&s, &conf, &master.opener, &why), -EADDRINUSE);
     ck_assert_str_eq(why.data, "f.yaml:3:9: error: listener web: cannot listen on 127.0.0.1: "
                                "Address already in use");
-    close(taken);
 }
 END_TEST
 
 START_TEST(a_failed_open_leaves_nothing)
 {
-    char path[64];
-    binds[0] = unix_path(path, sizeof(path));
-    binds[1] = loopback(free_port());
+    binds[0] = unix_path();
+    binds[1] = loopback(htons(80));
     listener.bind_count = 2;
-    struct socket_listen_options o = {.backlog = 1};
-    int taken = socket_listen(&binds[1].addr, &o);
-    ck_assert_int_ge(taken, 0);
     struct sockets s;
-    ck_assert_int_eq(sockets_open(&s, &conf, &why), -EADDRINUSE);
-    ck_assert_int_ne(access(path, F_OK), 0);
-    int next = dup(taken);
-    ck_assert_int_eq(next, taken + 1);
+    answering_start(&master, grant_unix_only);
+    int before = dup(STDERR_FILENO);
+    ck_assert_int_eq(sockets_open(&s, &conf, &master.opener, &why), -EADDRINUSE);
+    int next = dup(STDERR_FILENO);
+    ck_assert_int_eq(next, before + 1);
     close(next);
-    close(taken);
+    close(before);
 }
 END_TEST
 
 static void set_up(void)
 {
     text_init(&why);
+    extra = 0;
 }
 
 static void tear_down(void)
 {
+    answering_stop(&master);
     text_free(&why);
 }
 
 UNIT_MAIN_AROUND("sockets", set_up, tear_down, every_worker_has_a_socket_of_every_address,
+                 sockets_beyond_the_workers_are_served_too,
                  an_address_in_use_is_named_with_its_place, a_failed_open_leaves_nothing)

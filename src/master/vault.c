@@ -1,0 +1,396 @@
+#include "master/vault.h"
+
+#include <errno.h>
+#include <search.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/error.h"
+#include "ctl/endpoint.h"
+#include "master/notify.h"
+
+void vault_init(struct vault *v)
+{
+    list_init(&v->entries);
+    v->index = NULL;
+}
+
+/* --- entries ----------------------------------------------------------------------------- */
+
+static int compare(const void *a, const void *b)
+{
+    const struct vault_entry *x = a, *y = b;
+    return strcmp(x->key, y->key);
+}
+
+static struct vault_entry *find(const struct vault *v, const char *key)
+{
+    const struct vault_entry sought = {.key = (char *)(uintptr_t)key};
+    struct vault_entry *const *found = tfind(&sought, &v->index, compare);
+    return found != NULL ? *found : NULL;
+}
+
+static bool is_unix(const struct vault_entry *e)
+{
+    return e->addr.len > 0 && e->addr.sa.sa_family == AF_UNIX;
+}
+
+static const char *path_of(const struct vault_entry *e)
+{
+    bool named = is_unix(e) && e->addr.len > sizeof(sa_family_t) && e->addr.un.sun_path[0] != '\0';
+    return named ? e->addr.un.sun_path : NULL;
+}
+
+static void entry_free(struct vault_entry *e)
+{
+    for (unsigned i = 0; i < e->count; i++)
+        close(e->fds[i]);
+    free(e->fds);
+    free(e->claims);
+    free(e->key);
+    free(e);
+}
+
+static struct vault_entry *entry_new(struct vault *v, const char *key, const struct addr *addr,
+                                     bool any)
+{
+    struct vault_entry *e = calloc(1, sizeof(*e));
+    if (e == NULL)
+        return NULL;
+    e->addr = *addr;
+    e->any = any;
+    e->key = strdup(key);
+    if (e->key == NULL || tsearch(e, &v->index, compare) == NULL) {
+        entry_free(e);
+        return NULL;
+    }
+    list_push_back(&v->entries, &e->link);
+    return e;
+}
+
+/* Out of the index, away with its path, closed. */
+static void drop(struct vault *v, struct vault_entry *e)
+{
+    const char *path = path_of(e);
+    if (path != NULL)
+        unlink(path);
+    if (e->stored)
+        notify_unstore(e->key);
+    tdelete(e, &v->index, compare);
+    list_remove(&e->link);
+    entry_free(e);
+}
+
+static int add_fd(struct vault_entry *e, int fd)
+{
+    int *more = realloc(e->fds, (e->count + 1) * sizeof(*more));
+    if (more == NULL) {
+        close(fd);
+        return -ENOMEM;
+    }
+    e->fds = more;
+    e->fds[e->count++] = fd;
+    return 0;
+}
+
+/* --- claims ------------------------------------------------------------------------------ */
+
+int vault_claim(struct vault_entry *e, uint64_t id)
+{
+    for (unsigned i = 0; i < e->claim_count; i++) {
+        if (e->claims[i] == id)
+            return 0;
+    }
+    uint64_t *more = realloc(e->claims, (e->claim_count + 1) * sizeof(*more));
+    if (more == NULL)
+        return -ENOMEM;
+    e->claims = more;
+    e->claims[e->claim_count++] = id;
+    return 0;
+}
+
+static void unclaim(struct vault_entry *e, uint64_t id)
+{
+    for (unsigned i = 0; i < e->claim_count; i++) {
+        if (e->claims[i] == id)
+            e->claims[i--] = e->claims[--e->claim_count];
+    }
+}
+
+void vault_forget(struct vault *v, const char *key, uint64_t id)
+{
+    struct vault_entry *e = find(v, key);
+    if (e != NULL)
+        unclaim(e, id);
+}
+
+void vault_forget_all(struct vault *v, uint64_t id)
+{
+    list_for_each (l, &v->entries)
+        unclaim(container_of(l, struct vault_entry, link), id);
+}
+
+void vault_inherit(struct vault *v, uint64_t id)
+{
+    list_for_each (l, &v->entries) {
+        struct vault_entry *e = container_of(l, struct vault_entry, link);
+        for (unsigned i = 0; i < e->claim_count; i++) {
+            if (e->claims[i] == id)
+                e->claims[i] = 0;
+        }
+    }
+}
+
+void vault_sweep(struct vault *v)
+{
+    list_for_each_safe (l, &v->entries) {
+        struct vault_entry *e = container_of(l, struct vault_entry, link);
+        if (e->claim_count == 0 && e->addr.len > 0)
+            drop(v, e);
+    }
+}
+
+void vault_close_listeners(struct vault *v)
+{
+    list_for_each_safe (l, &v->entries) {
+        struct vault_entry *e = container_of(l, struct vault_entry, link);
+        if (!e->control)
+            drop(v, e);
+    }
+}
+
+void vault_close(struct vault *v)
+{
+    while (!list_empty(&v->entries))
+        drop(v, container_of(v->entries.next, struct vault_entry, link));
+}
+
+/* --- opening ----------------------------------------------------------------------------- */
+
+/* `:PORT` where the kernel has no IPv6: every address there is, is a v4 one. */
+static struct addr any_v4(const struct addr *any)
+{
+    struct addr v4 = {.len = sizeof(struct sockaddr_in)};
+    v4.in.sin_family = AF_INET;
+    v4.in.sin_port = htons(addr_port(any));
+    return v4;
+}
+
+static int listen_on(const struct vault_entry *e, const struct socket_listen_options *o)
+{
+    int fd = socket_listen(&e->addr, o);
+    if (fd != -EAFNOSUPPORT || !e->any)
+        return fd;
+    struct addr v4 = any_v4(&e->addr);
+    return socket_listen(&v4, o);
+}
+
+static bool is_wildcard(const struct addr *a)
+{
+    return a->sa.sa_family == AF_INET ? a->in.sin_addr.s_addr == htonl(INADDR_ANY)
+                                      : IN6_IS_ADDR_UNSPECIFIED(&a->in6.sin6_addr);
+}
+
+/* Whether one of ours has this address already, so that a probe would only find ourselves. */
+static bool is_ours(const struct vault *v, const struct addr *addr)
+{
+    list_for_each (l, &v->entries) {
+        const struct vault_entry *e = container_of(l, struct vault_entry, link);
+        if (e->count > 0 && e->addr.len > 0 && !is_unix(e) &&
+            addr_port(&e->addr) == addr_port(addr) &&
+            (is_wildcard(&e->addr) || is_wildcard(addr) || addr_equal(&e->addr, addr)))
+            return true;
+    }
+    return false;
+}
+
+/* Another daemon on the address would share it silently. */
+static int probe(const struct vault *v, const struct vault_order *o)
+{
+    if (o->addr.sa.sa_family == AF_UNIX || is_ours(v, &o->addr))
+        return 0;
+    int err = socket_probe(&o->addr, o->any);
+    return err == -EAFNOSUPPORT && o->any ? 0 : err;
+}
+
+static int open_more(struct vault_entry *e, unsigned wanted, const struct socket_listen_options *o)
+{
+    while (e->count < wanted) {
+        int fd = listen_on(e, o);
+        int err = fd < 0 ? fd : add_fd(e, fd);
+        if (err < 0)
+            return err;
+    }
+    return 0;
+}
+
+/* systemd keeps copies, so that not even the master's death closes a socket. */
+static void store(struct vault_entry *e)
+{
+    if (notify_store(e->key, e->fds, e->count))
+        e->stored = true;
+}
+
+static int open_entry(struct vault_entry *e, const struct vault_order *o)
+{
+    unsigned before = e->count;
+    unsigned wanted = o->addr.sa.sa_family == AF_UNIX ? 1 : o->count;
+    int err = open_more(e, wanted, o->options);
+    if (err == 0 && e->count > before)
+        store(e);
+    return err;
+}
+
+static void list_handed(const struct vault *v, struct text *why)
+{
+    const char *comma = "; there are: ";
+    list_for_each (l, &v->entries) {
+        const struct vault_entry *e = container_of(l, struct vault_entry, link);
+        if (e->addr.len > 0)
+            continue;
+        text_format(why, "%s%s", comma, e->key);
+        comma = ", ";
+    }
+}
+
+static int claim(struct vault_entry *e, uint64_t id, struct vault_entry **ret)
+{
+    int err = vault_claim(e, id);
+    if (err == 0)
+        *ret = e;
+    return err;
+}
+
+/* Drop an entry that was not to be had: a path that somebody else listens on is not ours to remove.
+ */
+static void give_up(struct vault *v, struct vault_entry *e)
+{
+    if (e->count == 0)
+        e->addr.un.sun_path[0] = '\0';
+    drop(v, e);
+}
+
+/* A new entry, or none: what has failed leaves nothing behind. */
+static int open_new(struct vault *v, const struct vault_order *o, struct vault_entry **ret)
+{
+    int err = probe(v, o);
+    if (err < 0)
+        return err;
+    struct vault_entry *e = entry_new(v, o->key, &o->addr, o->any);
+    if (e == NULL)
+        return -ENOMEM;
+    err = open_entry(e, o);
+    if (err == 0) {
+        *ret = e;
+        return 0;
+    }
+    give_up(v, e);
+    return err;
+}
+
+int vault_open(struct vault *v, const struct vault_order *o, uint64_t id, struct vault_entry **ret,
+               struct text *why)
+{
+    struct vault_entry *e = find(v, o->key);
+    int err = 0;
+    if (e == NULL && o->addr.len == 0) {
+        text_format(why, "systemd has handed over no socket of that name");
+        list_handed(v, why);
+        return -ENOENT;
+    }
+    if (e == NULL)
+        err = open_new(v, o, &e);
+    else if (o->addr.len > 0)
+        err = open_entry(e, o);
+    if (err == 0)
+        err = claim(e, id, ret);
+    if (err < 0)
+        text_add_string(why, error_text(err));
+    return err;
+}
+
+/* --- the control socket ------------------------------------------------------------------ */
+
+/* What the endpoint would see to at its end, the vault does: it outlives this master. */
+static int open_control(struct vault_entry *e, gid_t group, struct text *why)
+{
+    struct endpoint endpoint;
+    int err = endpoint_open(e->addr.un.sun_path, group, &endpoint, why);
+    if (err < 0)
+        return err;
+    free(endpoint.path);
+    free(endpoint.directory);
+    return add_fd(e, endpoint.fd);
+}
+
+int vault_open_control(struct vault *v, const char *key, const struct addr *addr, gid_t group,
+                       uint64_t id, struct vault_entry **ret, struct text *why)
+{
+    struct vault_entry *e = find(v, key);
+    bool found = e != NULL;
+    int err = 0;
+    if (!found) {
+        e = entry_new(v, key, addr, false);
+        err = e != NULL ? open_control(e, group, why) : -ENOMEM;
+        if (err == 0)
+            store(e);
+    }
+    if (err == 0) {
+        e->control = true;
+        err = claim(e, id, ret);
+    }
+    if (err < 0 && !found && e != NULL)
+        give_up(v, e);
+    return err;
+}
+
+/* --- what there was before --------------------------------------------------------------- */
+
+struct vault_entry *vault_restore(struct vault *v, const char *key, const struct addr *addr,
+                                  bool any, int *fds, unsigned count)
+{
+    struct vault_entry *e = entry_new(v, key, addr, any);
+    if (e == NULL)
+        return NULL;
+    e->fds = fds;
+    e->count = count;
+    return e;
+}
+
+static struct vault_entry *entry_for(struct vault *v, const char *key, const struct addr *addr)
+{
+    struct vault_entry *e = find(v, key);
+    return e != NULL ? e : entry_new(v, key, addr, false);
+}
+
+int vault_adopt(struct vault *v)
+{
+    char **names = NULL;
+    int first, count = notify_handed(&first, &names);
+    int err = 0;
+    for (int i = 0; i < count; i++) {
+        struct addr addr = {.len = 0};
+        char *key = NULL;
+        bool stored = notify_is_stored(names[i], &key);
+        if (stored)
+            socket_local(first + i, &addr);
+        else if (asprintf(&key, "systemd:%s", names[i]) < 0)
+            key = NULL;
+        struct vault_entry *e = key != NULL ? entry_for(v, key, &addr) : NULL;
+        if (e == NULL) {
+            close(first + i);
+            err = -ENOMEM;
+        } else {
+            e->stored = stored;
+            e->any = key[0] == ':';
+            if (add_fd(e, first + i) < 0)
+                err = -ENOMEM;
+        }
+        free(key);
+        free(names[i]);
+    }
+    free(names);
+    return err;
+}
