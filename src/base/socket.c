@@ -153,6 +153,40 @@ int socket_probe(const struct addr *a, bool dual_stack)
     return rc;
 }
 
+static int get_int(int fd, int name, int *ret)
+{
+    socklen_t len = sizeof(*ret);
+    return getsockopt(fd, SOL_SOCKET, name, ret, &len) == 0 ? 0 : -errno;
+}
+
+/* Returns NULL, or why it is nothing to accept from. */
+static const char *unfit(int fd, int *ret_family)
+{
+    int type, listens;
+    if (get_int(fd, SO_TYPE, &type) < 0 || get_int(fd, SO_DOMAIN, ret_family) < 0)
+        return "it is no socket";
+    if (!is_tcp(*ret_family) && *ret_family != AF_UNIX)
+        return "it is neither a TCP nor a UNIX socket";
+    if (type != SOCK_STREAM)
+        return "it is not a stream socket";
+    if (get_int(fd, SO_ACCEPTCONN, &listens) < 0 || !listens)
+        return "it does not listen";
+    return NULL;
+}
+
+int socket_adopt(int fd, const struct socket_options *o, const char **ret_why)
+{
+    int family;
+    *ret_why = unfit(fd, &family);
+    if (*ret_why != NULL)
+        return -EINVAL;
+    int flags = fcntl(fd, F_GETFL);
+    if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0 ||
+        fcntl(fd, F_SETFD, FD_CLOEXEC) < 0)
+        return -errno;
+    return socket_set_options(fd, family, o);
+}
+
 int socket_accept(int fd, struct addr *ret_peer)
 {
     for (;;) {

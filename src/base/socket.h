@@ -53,6 +53,14 @@ int socket_listen(const struct addr *a, const struct socket_listen_options *o) W
  */
 int socket_probe(const struct addr *a, bool dual_stack) WEFT_MUSTCHECK;
 
+/**
+ * Make a socket that somebody else opened fit to accept from, and set as `o` says.
+ *
+ * Returns 0, or -EINVAL with what is wrong with it in `*ret_why` (never freed): it is none of those
+ * that weft accepts from, or does not listen; or another -errno, `*ret_why` then being NULL.
+ */
+int socket_adopt(int fd, const struct socket_options *o, const char **ret_why) WEFT_MUSTCHECK;
+
 /** Returns the new descriptor, -EAGAIN when none waits, or another -errno (-EMFILE, -ECONNABORTED
  * ...). */
 int socket_accept(int fd, struct addr *ret_peer) WEFT_MUSTCHECK;

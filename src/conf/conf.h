@@ -66,8 +66,9 @@ struct conf_log {
 /* An address with the text it came from, for messages. */
 struct conf_address {
     char *text;
-    struct addr addr; /* resolved */
-    bool any;         /* :PORT, both families */
+    const char *systemd; /* name of sockets that systemd hands over; NULL: it is an address */
+    struct addr addr;    /* resolved; of systemd's sockets: none */
+    bool any;            /* :PORT, both families */
     struct conf_mark mark;
 };
 

@@ -170,16 +170,34 @@ static bool claim(struct draft *d, const struct conf_address *a)
     return draft_unique(d, &d->binds, "bind address", text, &a->mark);
 }
 
+/* What they are bound to is systemd's business; each name is for one listener alone. */
+static bool name_sockets(struct draft *d, const char *text, const struct conf_mark *mark,
+                         const struct addr_spec *spec, struct conf_address *ret)
+{
+#ifdef HAVE_SYSTEMD
+    struct conf_address address = {.text = draft_copy(d, text), .mark = *mark};
+    address.systemd = draft_copy(d, spec->host);
+    if (address.text == NULL || address.systemd == NULL)
+        return false;
+    *ret = address;
+    return draft_unique(d, &d->binds, "bind address", text, mark);
+#else
+    (void)spec;
+    (void)ret;
+    fault_add(d->faults, mark, "'%s': this weft is built without libsystemd",
+              fault_show(text).text);
+    return false;
+#endif
+}
+
 bool draft_bind(struct draft *d, const char *text, const struct conf_mark *mark,
                 struct conf_address *ret)
 {
     struct addr_spec spec;
     if (!parse(d, text, mark, &spec))
         return false;
-    if (spec.kind == ADDR_SYSTEMD) {
-        fault_add(d->faults, mark, "'systemd:' is not built into this version yet");
-        return false;
-    }
+    if (spec.kind == ADDR_SYSTEMD)
+        return name_sockets(d, text, mark, &spec, ret);
     return resolve(d, text, mark, &spec, ret) && claim(d, ret);
 }
 

@@ -246,13 +246,32 @@ static int open_entry(struct vault_entry *e, const struct vault_order *o)
 static void list_handed(const struct vault *v, struct text *why)
 {
     const char *comma = "; there are: ";
+    bool none = true;
     list_for_each (l, &v->entries) {
         const struct vault_entry *e = container_of(l, struct vault_entry, link);
         if (e->addr.len > 0)
             continue;
         text_format(why, "%s%s", comma, e->key);
         comma = ", ";
+        none = false;
     }
+    if (none)
+        text_add_string(why, "; there is none at all");
+}
+
+/* What was handed over is looked at when somebody wants it. */
+static int adopt(const struct vault_entry *e, const struct vault_order *o, struct text *why)
+{
+    for (unsigned i = 0; i < e->count; i++) {
+        const char *unfit;
+        int err = socket_adopt(e->fds[i], &o->options->common, &unfit);
+        if (err < 0) {
+            text_format(why, "what systemd has handed over can't be used: %s",
+                        unfit != NULL ? unfit : error_text(err));
+            return err;
+        }
+    }
+    return 0;
 }
 
 static int claim(struct vault_entry *e, uint64_t id, struct vault_entry **ret)
@@ -290,16 +309,24 @@ static int open_new(struct vault *v, const struct vault_order *o, struct vault_e
     return err;
 }
 
+/* `e`: NULL where there is none of that name. */
+static int find_handed(const struct vault *v, const struct vault_entry *e,
+                       const struct vault_order *o, struct text *why)
+{
+    if (e != NULL)
+        return adopt(e, o, why);
+    text_add_string(why, "systemd has handed over no socket of that name");
+    list_handed(v, why);
+    return -ENOENT;
+}
+
 int vault_open(struct vault *v, const struct vault_order *o, uint64_t id, struct vault_entry **ret,
                struct text *why)
 {
     struct vault_entry *e = find(v, o->key);
-    int err = 0;
-    if (e == NULL && o->addr.len == 0) {
-        text_format(why, "systemd has handed over no socket of that name");
-        list_handed(v, why);
-        return -ENOENT;
-    }
+    int err = o->addr.len == 0 ? find_handed(v, e, o, why) : 0;
+    if (err < 0)
+        return err;
     if (e == NULL)
         err = open_new(v, o, &e);
     else if (o->addr.len > 0)

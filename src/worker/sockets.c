@@ -47,8 +47,10 @@ static int distribute(struct sockets *s, size_t listener, const struct conf_addr
 static void make_order(const struct sockets *s, size_t listener, const struct conf_address *a,
                        char *key, struct listen_order *ret)
 {
-    *ret = (struct listen_order){
-        .key = key, .addr = a->addr, .any = a->any, .count = s->conf->process.workers};
+    *ret = (struct listen_order){.key = a->systemd != NULL ? a->text : key,
+                                 .addr = a->addr,
+                                 .any = a->any,
+                                 .count = s->conf->process.workers};
     proxy_listen_options(&s->conf->listeners[listener], &ret->options);
     addr_format(&a->addr, key);
 }

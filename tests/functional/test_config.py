@@ -150,6 +150,7 @@ FAULTS = {
     "bind without port": (bind("^127.0.0.1"), ["port"]),
     "bind one wrong of two": (bind("['127.0.0.1:80', ^'127.0.0.1']"), ["port"]),
     "bind as a mapping": (bind("^{a: b}"), ["bind"]),
+    "bind of a nameless socket of systemd": (bind("^'systemd:'"), ["name"]),
     "bind empty list": (bind("^[]"), ["bind"]),
     "same address bound twice": (f"listeners:\n  one: {{bind: '127.0.0.1:80', pool: app}}\n  two: {{bind: ^'127.0.0.1:80', pool: app}}\n{APP}", ["127.0.0.1:80"]),
     # names that must exist, settings that must be there
@@ -200,7 +201,6 @@ FAULTS = {
     },
     "not built: max_connections of a server": (servers("[{address: '127.0.0.1:1', ^max_connections: 5}]"), ["not", "max_connections"]),
     "not built: another balance": (pool("balance: ^least_conn"), ["not", "least_conn"]),
-    "not built: systemd sockets": (bind("^'systemd:web'"), ["not", "systemd"]),
 }  # fmt: skip
 
 OFF = ("off", False, 0)

@@ -368,8 +368,64 @@ START_TEST(abstract_names_work)
 }
 END_TEST
 
+/* --- sockets that others have opened ----------------------------------------------------- */
+
+static void is_unfit(int fd, const char *expected)
+{
+    const char *why;
+    ck_assert_int_eq(socket_adopt(fd, &no_options, &why), -EINVAL);
+    ck_assert_str_eq(why, expected);
+    if (fd >= 0)
+        close(fd);
+}
+
+START_TEST(what_is_not_to_be_accepted_from)
+{
+    int pipes[2];
+    ck_assert_int_eq(pipe(pipes), 0);
+    is_unfit(pipes[0], "it is no socket");
+    is_unfit(-1, "it is no socket");
+    is_unfit(socket(AF_INET, SOCK_DGRAM, 0), "it is not a stream socket");
+    is_unfit(socket(AF_UNIX, SOCK_SEQPACKET, 0), "it is not a stream socket");
+    is_unfit(socket(AF_NETLINK, SOCK_RAW, 0), "it is neither a TCP nor a UNIX socket");
+    is_unfit(socket(AF_INET, SOCK_STREAM, 0), "it does not listen");
+    close(pipes[1]);
+}
+END_TEST
+
+/* As somebody else's: it blocks, and what is executed inherits it. */
+static int foreign_listener(struct addr *a)
+{
+    int fd = socket(a->sa.sa_family, SOCK_STREAM, 0);
+    ck_assert_int_ge(fd, 0);
+    ck_assert_int_eq(bind(fd, &a->sa, a->len), 0);
+    ck_assert_int_eq(listen(fd, 1), 0);
+    return fd;
+}
+
+START_TEST(one_of_ours_from_now_on)
+{
+    struct addr unnamed = {.un.sun_family = AF_UNIX, .len = sizeof(sa_family_t)};
+    struct addr all[] = {loopback(), any6(), unnamed};
+    const struct socket_options o = {.nodelay = true, .keepalive.idle = NSEC_PER_SEC};
+    for (size_t i = 0; i < array_size(all); i++) {
+        const char *why;
+        struct addr peer;
+        int fd = foreign_listener(&all[i]);
+        ck_assert_int_eq(socket_adopt(fd, &o, &why), 0);
+        ck_assert_int_eq(fcntl(fd, F_GETFD), FD_CLOEXEC);
+        ck_assert_int_eq(socket_accept(fd, &peer), -EAGAIN);
+        if (all[i].sa.sa_family != AF_UNIX) {
+            ck_assert_int_ne(option(fd, IPPROTO_TCP, TCP_NODELAY), 0);
+            ck_assert_int_eq(option(fd, IPPROTO_TCP, TCP_KEEPIDLE), 1);
+        }
+        close(fd);
+    }
+}
+END_TEST
+
 UNIT_MAIN("socket", accepts_what_connects, options_are_handed_on, options_of_a_connection,
           deferred_accept_is_rounded_up, both_families_on_one_socket, an_address_in_use_is_told,
           time_wait_is_no_use, a_refused_connect_is_told, a_reset_is_a_reset, unix_sockets_work,
           a_stale_path_is_taken_over, a_full_queue_is_not_stale, a_file_is_never_removed,
-          abstract_names_work)
+          abstract_names_work, what_is_not_to_be_accepted_from, one_of_ours_from_now_on)

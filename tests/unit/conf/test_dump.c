@@ -90,6 +90,10 @@ START_TEST(read_again_it_is_the_same)
                                     "    keepalive: off\n    receive_buffer: 4097B\n"
                                     "    send_buffer: 4.5KiB\n"
                                     "    defer_accept: 90s\n    fastopen: 1\n"));
+#ifdef HAVE_SYSTEMD
+    check_fixed_point("listeners: {a: {bind: ['systemd:web#1', ':1'], pool: p}}\n"
+                      "pools: {p: {servers: ['127.0.0.1:2']}}\n");
+#endif
     check_fixed_point(WITH_POOL("    connect_timeout: off\n    retries: 0\n"));
 }
 END_TEST

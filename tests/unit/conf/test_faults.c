@@ -342,7 +342,15 @@ static const struct wrong binds[] = {
      F("3:11", "bad address 'unix:run/a': a UNIX address is unix:/PATH (absolute) or unix:@NAME")},
     {BIND("\"unix:/a\\tb\""),
      F("3:11", "bad address 'unix:/a?b': it has characters that can't be shown")},
-    {BIND("systemd:web"), F("3:11", "'systemd:' is not built into this version yet")},
+#ifdef HAVE_SYSTEMD
+    {BIND("[systemd:web, ':1', systemd:web]"),
+     F("3:31", "duplicate bind address 'systemd:web', first at F:3:12")},
+#else
+    {BIND("systemd:web"), F("3:11", "'systemd:web': this weft is built without libsystemd")},
+#endif
+    {BIND("'systemd:'"),
+     F("3:11", "bad address 'systemd:': a systemd socket has a name of at most 255 "
+               "visible characters, without ':'")},
     {BIND("no-such-host.invalid:80"),
      F("3:11", "'no-such-host.invalid:80': host name does not resolve")},
     {BIND("[':1', '127.0.0.1:2', '127.0.0.1:2']"),

@@ -204,6 +204,31 @@ START_TEST(every_form_of_address_to_bind)
 }
 END_TEST
 
+START_TEST(sockets_that_systemd_hands_over)
+{
+#ifdef HAVE_SYSTEMD
+    const struct conf *c = accept_text("listeners:\n"
+                                       "  a: {bind: 'systemd:web', pool: p}\n"
+                                       "  b: {bind: [':1', 'systemd:a.b'], pool: p}\n"
+                                       "pools: {p: {servers: ['localhost:2']}}\n");
+    const struct conf_address *a = c->listeners[0].binds, *b = c->listeners[1].binds;
+    ck_assert_str_eq(a->text, "systemd:web");
+    ck_assert_str_eq(a->systemd, "web");
+    ck_assert_uint_eq(a->addr.len, 0);
+    ck_assert(!a->any);
+    ck_assert_uint_eq(a->mark.column, 13);
+    ck_assert_ptr_null(b[0].systemd);
+    ck_assert_str_eq(b[1].systemd, "a.b");
+    conf_unref(c);
+#else
+    char *said = faults_of("listeners: {a: {bind: 'systemd:web', pool: p}}\n"
+                           "pools: {p: {servers: ['localhost:2']}}\n");
+    ck_assert_str_eq(said, "F:1:23: error: 'systemd:web': this weft is built without libsystemd\n");
+    free(said);
+#endif
+}
+END_TEST
+
 START_TEST(a_pool_may_come_after_or_before_or_serve_several)
 {
     const struct conf *c = accept_text("pools:\n"
@@ -320,7 +345,7 @@ END_TEST
 
 UNIT_MAIN("load", every_default_of_the_process, every_default_of_a_listener,
           every_default_of_a_pool, every_key_of_the_process, every_key_of_a_listener,
-          every_key_of_a_pool, every_form_of_address_to_bind,
+          every_key_of_a_pool, every_form_of_address_to_bind, sockets_that_systemd_hands_over,
           a_pool_may_come_after_or_before_or_serve_several, aliases_stand_for_whole_values,
           off_is_short_for_a_group_that_is_off, a_group_with_all_its_keys_commented_out,
           every_output_of_a_log, very_many_of_everything)

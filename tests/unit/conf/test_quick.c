@@ -35,7 +35,7 @@ END_TEST
 
 START_TEST(every_fault_names_its_option)
 {
-    const char *const listen[] = {"8080", ":80", "0.0.0.0:80", "systemd:web", "unix:/a\nb", ":81"};
+    const char *const listen[] = {"8080", ":80", "0.0.0.0:80", "systemd:a:b", "unix:/a\nb", ":81"};
     const char *const backend[] = {":80", "10.0.0.1:80", "10.0.0.1:99999", "10.0.0.1:80"};
     char *faults = quick(listen, array_size(listen), backend, array_size(backend));
     ck_assert_str_eq(
@@ -47,7 +47,8 @@ START_TEST(every_fault_names_its_option)
         "--listen: error: bad address '8080': HOST:PORT, :PORT, [IPV6]:PORT, unix:/PATH, "
         "unix:@NAME or systemd:NAME is expected\n"
         "--listen: error: duplicate bind address '0.0.0.0:80'\n"
-        "--listen: error: 'systemd:' is not built into this version yet\n"
+        "--listen: error: bad address 'systemd:a:b': a systemd socket has a name of at most 255 "
+        "visible characters, without ':'\n"
         "--listen: error: bad address 'unix:/a?b': it has characters that can't be shown\n");
     free(faults);
 }

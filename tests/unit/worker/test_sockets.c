@@ -133,6 +133,29 @@ START_TEST(a_failed_open_leaves_nothing)
 }
 END_TEST
 
+/* Two of that name. */
+static void grant_named(int socket, struct message *order)
+{
+    struct listen_order want;
+    ck_assert(listen_order_read(order->body, &want));
+    ck_assert_str_eq(want.key, "systemd:web");
+    ck_assert_uint_eq(want.addr.len, 0);
+    int fds[] = {STDERR_FILENO, STDOUT_FILENO};
+    answer_with(socket, NULL, fds, 2);
+}
+
+START_TEST(sockets_of_systemd_go_by_their_name)
+{
+    binds[0] = (struct conf_address){.text = (char *)"systemd:web", .systemd = "web"};
+    listener.bind_count = 1;
+    struct sockets s;
+    answering_start(&master, grant_named);
+    ck_assert_int_eq(sockets_open(&s, &conf, &master.opener, &why), 0);
+    expect_of_each_worker(&s, (const unsigned[]){1, 1, 1});
+    sockets_close(&s);
+}
+END_TEST
+
 static void set_up(void)
 {
     text_init(&why);
@@ -147,4 +170,5 @@ static void tear_down(void)
 
 UNIT_MAIN_AROUND("sockets", set_up, tear_down, every_worker_has_a_socket_of_every_address,
                  sockets_beyond_the_workers_are_served_too,
-                 an_address_in_use_is_named_with_its_place, a_failed_open_leaves_nothing)
+                 an_address_in_use_is_named_with_its_place, a_failed_open_leaves_nothing,
+                 sockets_of_systemd_go_by_their_name)
