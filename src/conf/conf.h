@@ -25,7 +25,13 @@ struct conf_mark {
 
 enum conf_log_format { CONF_LOG_JSON, CONF_LOG_TEXT };
 
-enum conf_balance { CONF_ROUND_ROBIN };
+enum conf_balance {
+    CONF_ROUND_ROBIN,
+    CONF_LEAST_CONN,
+    CONF_RANDOM, /* the better of two */
+    CONF_SOURCE_HASH,
+    CONF_MAGLEV
+};
 
 enum conf_splice { CONF_SPLICE_AUTO, CONF_SPLICE_ON, CONF_SPLICE_OFF };
 
