@@ -188,6 +188,7 @@ static enum session_end end_of_error(int err, enum session_end reset)
 static void way_source_closed(struct relay *r, const struct way *w)
 {
     w->half->phase = HALF_DRAINING;
+    w->half->over = true;
     r->activity = clock_now();
     if (r->first_fin == END_NONE)
         r->first_fin = w->source_closed;
@@ -307,6 +308,7 @@ bool relay_prefetch(struct relay *r, struct conn *client)
     }
     if (got == 0) {
         r->in.phase = HALF_DRAINING;
+        r->in.over = true;
         r->first_fin = END_CLIENT_CLOSED;
     }
     return true;
@@ -319,6 +321,50 @@ int relay_first_write(struct relay *r, struct conn *server)
     uint64_t before = r->in.sent;
     int err = half_drain(&r->in, server);
     return r->in.sent != before ? 0 : err;
+}
+
+static void half_stop(struct relay_half *h)
+{
+    if (h->phase == HALF_FLOWING)
+        h->phase = HALF_DRAINING;
+}
+
+void relay_stop(struct relay *r)
+{
+    half_stop(&r->in);
+    half_stop(&r->out);
+    if (r->first_fin == END_NONE)
+        r->first_fin = END_DRAINED;
+}
+
+void relay_pending(const struct relay *r, bool *ret_in, bool *ret_out)
+{
+    *ret_in = !half_is_empty(&r->in);
+    *ret_out = !half_is_empty(&r->out);
+}
+
+/* Returns whether there may be more at once. */
+static bool half_discard(struct relay_half *h, struct conn *source)
+{
+    uint64_t received = h->received;
+    for (int move = 0; move < RELAY_MOVES && !h->over; move++) {
+        ssize_t got = half_fill(h, source);
+        ring_reset(&h->ring);
+        h->received = received;
+        if (got == -EAGAIN)
+            return false;
+        h->over = got <= 0;
+    }
+    return !h->over;
+}
+
+enum relay_state relay_discard(struct relay *r, struct conn *client, struct conn *server)
+{
+    bool more = half_discard(&r->in, client);
+    more |= half_discard(&r->out, server);
+    if (more)
+        return RELAY_BUSY;
+    return r->in.over && r->out.over ? RELAY_DONE : RELAY_WAITING;
 }
 
 bool relay_half_closed(const struct relay *r)

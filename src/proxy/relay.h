@@ -46,6 +46,7 @@ struct relay_half {
     uint8_t streak;    /* reads in a row that speak for such a change */
     bool splicing;     /* the next read goes to a pipe */
     bool spliced;      /* some read did */
+    bool over;         /* the source has closed, or failed when read to be thrown away */
 };
 
 struct relay {
@@ -84,6 +85,21 @@ int relay_first_write(struct relay *r, struct conn *server) WEFT_MUSTCHECK;
 
 /** Move what can be moved in both directions. Does not yield. */
 enum relay_state relay_turn(struct relay *r, struct conn *client, struct conn *server);
+
+/** Read no more, as if both sides had closed: once all that is buffered has gone out, and a FIN
+ * behind it, a turn says RELAY_DONE. */
+void relay_stop(struct relay *r);
+
+/** Whether bytes were read that are not written yet, for the server and for the client. */
+void relay_pending(const struct relay *r, bool *ret_in, bool *ret_out);
+
+/**
+ * Read and throw away what the peers of a stopped relay still send.
+ *
+ * Does not yield. Returns RELAY_DONE when both have closed or failed; with RELAY_WAITING those that
+ * are not `over` are to be waited for.
+ */
+enum relay_state relay_discard(struct relay *r, struct conn *client, struct conn *server);
 
 /** Whether one side has closed and the other has not. */
 bool relay_half_closed(const struct relay *r);

@@ -7,6 +7,8 @@
 #include "base/clock.h"
 #include "fiber/sched.h"
 #include "proxy/connector.h"
+#include "proxy/drain.h"
+#include "proxy/farewell.h"
 #include "proxy/record.h"
 
 /*
@@ -50,6 +52,9 @@ static void session_close(struct session *s, enum session_end end)
         conn_reset(&s->client);
         conn_reset(&s->upstream);
         break;
+    case END_DRAINED:
+        farewell_close(s);
+        break;
     default:
         conn_close(&s->client);
         conn_close(&s->upstream);
@@ -62,6 +67,8 @@ static void session_finish(struct session *s, enum session_end end)
     record_session(s, end);
     session_close(s, end);
     relay_reset(&s->relay);
+    if (unlikely(s->drain_place != 0))
+        drain_forget(s);
     list_remove(&s->link);
     proxy_listener_leave(s->listener);
     proxy_leave(s->listener, s->shard);
@@ -98,8 +105,7 @@ static struct counters *session_counters(const struct session *s)
     return &s->listener->counters[s->shard->number];
 }
 
-/* Move bytes, and count those of the client's side. */
-static enum relay_state session_turn(struct session *s)
+enum relay_state session_turn(struct session *s)
 {
     uint64_t received = s->relay.in.received, sent = s->relay.out.sent;
     enum relay_state state = relay_turn(&s->relay, &s->client, &s->upstream);
@@ -119,14 +125,24 @@ static void WEFT_NORETURN session_wait(struct session *s)
     fiber_hibernate(session_woken, s, session_deadline(s));
 }
 
+/* Do as ordered. */
+static void session_obey(struct session *s)
+{
+    if (s->part_by > 0)
+        farewell_run(s, s->part_by);
+    session_finish(s, s->ordered_end);
+}
+
 /* The stretch from one wait to the next. */
 static void session_relay(struct session *s)
 {
     enum relay_state state;
     while ((state = session_turn(s)) == RELAY_BUSY) {
         fiber_yield();
-        if (s->ordered_end != END_NONE)
-            break;
+        if (s->ordered_end != END_NONE) {
+            session_obey(s);
+            return;
+        }
     }
     if (state == RELAY_DONE)
         session_finish(s, s->relay.end);
@@ -148,15 +164,11 @@ static enum session_end session_timed_out(struct session *s)
 static void session_woken(void *arg)
 {
     struct session *s = arg;
-    enum session_end end = END_NONE;
-    switch (fiber_wait_result()) {
-    case -ECANCELED:
-        end = s->ordered_end;
-        break;
-    case -ETIMEDOUT:
-        end = session_timed_out(s);
-        break;
+    if (s->ordered_end != END_NONE) {
+        session_obey(s);
+        return;
     }
+    enum session_end end = fiber_wait_result() == -ETIMEDOUT ? session_timed_out(s) : END_NONE;
     if (end != END_NONE)
         session_finish(s, end);
     else
@@ -219,11 +231,27 @@ int session_start(struct shard *shard, struct proxy_listener *listener, int fd,
     fiber_start(&s->fiber);
     if (unlikely(shard->ending != END_NONE)) /* it was on its way when the others were ended */
         session_end(s, shard->ending);
+    if (unlikely(!list_empty(&shard->drains)))
+        drain_admit(s);
     return 0;
 }
 
 void session_end(struct session *s, enum session_end end)
 {
     s->ordered_end = end;
+    s->part_by = 0;
     fiber_cancel(&s->fiber);
+}
+
+void session_part(struct session *s, int64_t deadline)
+{
+    if (s->ordered_end != END_NONE)
+        return;
+    if (s->connect_duration < 0) {
+        session_end(s, END_DRAINED);
+        return;
+    }
+    s->ordered_end = END_DRAINED;
+    s->part_by = deadline;
+    fiber_ready(&s->fiber);
 }

@@ -39,10 +39,12 @@ struct session {
     uint64_t id;
     int64_t started;          /* [monotonic ns] */
     int64_t connect_duration; /* [ns] -1: no connect came through */
+    int64_t part_by;          /* [monotonic ns] when a session that drains is over; 0: at once */
     union session_source source;
     uint8_t retries;
-    uint8_t ordered_end; /* enum session_end: why it is to end; END_NONE: it is not */
-    bool settled;        /* set up for a long life */
+    uint8_t ordered_end;  /* enum session_end: why it is to end; END_NONE: it is not */
+    bool settled;         /* set up for a long life */
+    uint32_t drain_place; /* its place in a drain's queue, from 1; 0: in none */
 };
 
 /** The pool of session records. Returns NULL without memory. */
@@ -56,7 +58,17 @@ struct pool *session_pool_new(void) WEFT_MUSTCHECK;
 int session_start(struct shard *shard, struct proxy_listener *listener, int fd,
                   const struct addr *peer) WEFT_MUSTCHECK;
 
-/** End a session for the reason `end`. Thread: the shard's. */
+/** A turn of its relay, whose bytes are counted. Thread: the shard's. */
+enum relay_state session_turn(struct session *s);
+
+/** End a session for the reason `end`, as fast as it goes. Thread: the shard's. */
 void session_end(struct session *s, enum session_end end);
+
+/**
+ * End a session in good order, as END_DRAINED: what is buffered is delivered and both sides get a
+ * FIN, after which they have until `deadline` [monotonic ns] to close. One that has no server yet
+ * ends at once; one that is ending already goes on with that. Thread: the shard's.
+ */
+void session_part(struct session *s, int64_t deadline);
 
 #endif

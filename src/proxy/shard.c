@@ -4,6 +4,7 @@
 
 #include "base/clock.h"
 #include "proxy/acceptor.h"
+#include "proxy/drain.h"
 #include "proxy/session.h"
 
 /* The message that only makes shard_run() look again. */
@@ -26,6 +27,7 @@ int shard_init(struct shard *shard, unsigned number, const struct shard_group *g
     };
     list_init(&shard->live);
     list_init(&shard->acceptors);
+    list_init(&shard->drains);
     return shard->mailbox != NULL ? 0 : -ENOMEM;
 }
 
@@ -58,11 +60,16 @@ void shard_run(struct shard *shard)
 {
     while (!shard_is_finished(shard)) {
         struct mail *mail;
-        if (mailbox_receive(shard->mailbox, &mail, CLOCK_NEVER) < 0)
+        int err = mailbox_receive(shard->mailbox, &mail, drain_next(shard));
+        if (err == -ECANCELED)
             break;
-        struct shard_message *m = container_of(mail, struct shard_message, mail);
-        m->deliver(m, shard);
+        if (err == 0) {
+            struct shard_message *m = container_of(mail, struct shard_message, mail);
+            m->deliver(m, shard);
+        }
+        drain_turn(shard);
     }
+    drain_leave(shard);
 }
 
 void shard_drain(struct shard *shard)

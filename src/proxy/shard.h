@@ -39,6 +39,7 @@ struct shard {
     struct pool *sessions;   /* records of sessions; shared by all shards */
     struct list live;        /* struct session */
     struct list acceptors;   /* struct acceptor */
+    struct list drains;      /* struct drain_share */
     enum session_end ending; /* why every session is to end; END_NONE: they are not */
     bool finished_posted;
     struct shard_message finished; /* to itself, when the last one has gone */
