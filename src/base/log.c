@@ -52,14 +52,14 @@ static struct entry asleep;
 
 static struct {
     struct entry *_Atomic queue;
-    atomic_uint queued;           /* entries in it */
-    _Atomic uint64_t dropped;     /* ever, for whatever reason */
-    atomic_int threshold;         /* the least level that is written */
-    atomic_bool running;          /* there is a log thread */
-    atomic_bool stopping, reopen; /* orders to it */
-    atomic_bool access;           /* access records are wanted */
-    atomic_int direct;            /* descriptor for lines while there is no log thread */
-    int wake;                     /* eventfd */
+    atomic_uint queued;       /* entries in it */
+    _Atomic uint64_t dropped; /* ever, for whatever reason */
+    atomic_int threshold;     /* the least level that is written */
+    atomic_bool running;      /* there is a log thread */
+    atomic_bool stopping;     /* an order to it */
+    atomic_bool access;       /* access records are wanted */
+    atomic_int direct;        /* descriptor for lines while there is no log thread */
+    int wake;                 /* eventfd */
     pthread_t thread;
     struct pool *entries; /* made once, never freed: a late line may still use it */
 
@@ -217,24 +217,6 @@ static void report_dropped(void)
     self.dropped_reported = dropped;
 }
 
-static void reopen_sink(struct log_sink *s)
-{
-    int rc = log_sink_reopen(s);
-    if (rc != 0)
-        write_own("%s: cannot be opened anew: %s", s->path, strerrordesc_np(-rc));
-}
-
-static void reopen_sinks(void)
-{
-    if (!atomic_exchange(&self.reopen, false))
-        return;
-    flush_sinks();
-    const struct log_route *r = &self.sinks.route;
-    reopen_sink(r->error);
-    if (r->access != r->error)
-        reopen_sink(r->access);
-}
-
 /* Wait for a wake-up, for a sink that takes more, or for `timeout` [ms, -1: for ever]. */
 static void wait_for_work(int timeout)
 {
@@ -280,7 +262,6 @@ static void *run(void *arg)
     pthread_setname_np(pthread_self(), "weft-log");
     while (!atomic_load(&self.stopping)) {
         unsigned n = write_entries(take_all());
-        reopen_sinks();
         flush_sinks();
         bool dropping = log_dropped() != self.dropped_seen;
         report_dropped();
@@ -405,14 +386,6 @@ void log_stop(void)
 void log_direct_to(int fd)
 {
     atomic_store(&self.direct, fd >= 0 ? fd : STDERR_FILENO);
-}
-
-void log_reopen(void)
-{
-    if (!atomic_load(&self.running))
-        return;
-    atomic_store(&self.reopen, true);
-    wake_thread();
 }
 
 /* --- what threads call ------------------------------------------------------------------- */

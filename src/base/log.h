@@ -86,12 +86,6 @@ void log_stop(void);
 /** Where lines go while there is no log thread; -1: stderr. Owns: `fd` stays the caller's. */
 void log_direct_to(int fd);
 
-/**
- * Open the log files anew under their names, as after a rotation. One that can't be is kept, and
- * the log says so. Thread: any.
- */
-void log_reopen(void);
-
 /** Whether lines of this level are written at all. */
 bool log_enabled(enum log_level level);
 

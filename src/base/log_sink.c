@@ -108,18 +108,6 @@ int log_sink_open(struct log_sink *s, const struct log_target *t)
     return 0;
 }
 
-int log_sink_reopen(struct log_sink *s)
-{
-    if (s->path == NULL)
-        return 0;
-    int fd = log_open_file(s->path);
-    if (fd < 0)
-        return fd;
-    close(s->fd);
-    set_fd(s, fd);
-    return 0;
-}
-
 void log_sink_close(struct log_sink *s)
 {
     if (s->path != NULL)

@@ -42,9 +42,6 @@ struct log_sink {
  */
 int log_sink_open(struct log_sink *s, const struct log_target *t) WEFT_MUSTCHECK;
 
-/** Open a file anew under its name; the old one stays where that fails. Returns 0 or -errno. */
-int log_sink_reopen(struct log_sink *s) WEFT_MUSTCHECK;
-
 void log_sink_close(struct log_sink *s);
 
 /** Begin a line. Returns where to add its text, or NULL when too much waits already. */

@@ -108,7 +108,6 @@ START_TEST(without_a_thread_lines_go_to_stderr)
     add_record(1);
     ck_assert_int_eq(atomic_load(&released), 1);
     log_stop();
-    log_reopen();
     close(fd);
 }
 END_TEST
@@ -170,44 +169,6 @@ START_TEST(nobody_wants_records)
     add_record(1);
     ck_assert_int_eq(atomic_load(&released), 1);
     log_stop();
-}
-END_TEST
-
-START_TEST(reopening_follows_a_rotation)
-{
-    char rotated[128];
-    make_dir();
-    snprintf(rotated, sizeof(rotated), "%s.1", error_path);
-    start(file(error_path), LOG_LEVEL_INFO, off);
-    log_line(LOG_LEVEL_INFO, "before");
-    wait_for_text(error_path, "before");
-    ck_assert_int_eq(rename(error_path, rotated), 0);
-    log_reopen();
-    wait_for_text(error_path, "");
-    log_line(LOG_LEVEL_INFO, "after");
-    log_stop();
-    expect_match(content(rotated), "^" TIME "info: before\n$");
-    expect_match(content(error_path), "^" TIME "info: after\n$");
-    remove_dir();
-}
-END_TEST
-
-/* What cannot be opened anew stays open, and says so. */
-START_TEST(a_failed_reopening_loses_nothing)
-{
-    char moved[64];
-    make_dir();
-    snprintf(moved, sizeof(moved), "%s-moved", dir);
-    start(file(error_path), LOG_LEVEL_INFO, off);
-    ck_assert_int_eq(rename(dir, moved), 0);
-    log_reopen();
-    snprintf(error_path, sizeof(error_path), "%s/error", moved);
-    wait_for_text(error_path, "cannot be opened anew");
-    log_line(LOG_LEVEL_INFO, "still here");
-    log_stop();
-    expect_match(content(error_path), "info: still here\n$");
-    ck_assert_int_eq(rename(moved, dir), 0);
-    remove_dir();
 }
 END_TEST
 
@@ -393,8 +354,7 @@ END_TEST
 UNIT_MAIN("log", lines_look_as_promised, levels_are_filtered, a_long_line_is_cut_at_a_character,
           errno_is_preserved, without_a_thread_lines_go_to_stderr, a_journal_stream_gets_levels,
           records_are_formatted_and_released, one_file_for_both_keeps_their_order,
-          nobody_wants_records, reopening_follows_a_rotation, a_failed_reopening_loses_nothing,
-          what_cannot_be_opened_is_named, no_memory_to_start_is_an_answer,
+          nobody_wants_records, what_cannot_be_opened_is_named, no_memory_to_start_is_an_answer,
           a_line_without_memory_is_counted, threads_share_it, a_full_pipe_delays_nobody,
           stopping_does_not_wait_for_ever, one_blocked_output_holds_up_no_other,
           a_broken_pipe_is_survived)
