@@ -14,6 +14,7 @@
 #include "base/attr.h"
 #include "base/expand.h"
 #include "base/log.h"
+#include "base/prefix.h"
 #include "base/text.h"
 
 /* Where something stands in a file, from 1. */
@@ -84,6 +85,23 @@ struct conf_keepalive {
     unsigned count;
 };
 
+/* So many events in each period. */
+struct conf_rate {
+    unsigned count; /* 0: no limit */
+    int64_t period; /* [ns] */
+};
+
+/* Which connections a pool takes: those that every list which is not empty has something for. */
+struct conf_route {
+    char **names; /* server names, in small letters; "*.example.org" has all that end so */
+    size_t name_count;
+    struct prefix *sources;
+    size_t source_count;
+    char **protocols; /* of ALPN */
+    size_t protocol_count;
+    const struct conf_pool *pool;
+};
+
 struct conf_listener {
     char *name;
     struct conf_mark mark;
@@ -108,6 +126,12 @@ struct conf_server {
     struct conf_address address;
     unsigned weight; /* 1 to 256 */
     bool backup;
+};
+
+/* What connections to servers are bound to. */
+struct conf_outgoing {
+    bool transparent; /* to the client's address */
+    struct addr addr; /* port 0; len 0: to nothing */
 };
 
 struct conf_pool {

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "conf/conf.h"
+#include "conf/element.h"
 #include "conf/field.h"
 #include "conf/schema.h"
 #include "conf/value.h"
@@ -62,15 +63,33 @@ static void dump_binds(struct dumper *d, const struct schema_key *key, const voi
     d->depth--;
 }
 
-static void dump_servers(struct dumper *d, const struct schema_key *key, const void *from)
+static void dump_elements(struct dumper *d, const struct schema_key *key, const void *from)
+{
+    size_t count, size = element_size(key->type);
+    const char *element = array_of(key, from, &count);
+    dump_key(d, key->name);
+    text_add_string(d->out, count > 0 ? "\n" : " []\n");
+    for (d->depth++; count > 0; count--, element += size) {
+        begin_line(d);
+        text_add_string(d->out, "- ");
+        element_write(key->type, element, d->out);
+        text_add_string(d->out, "\n");
+    }
+    d->depth--;
+}
+
+/* Servers, or routes; of a listener that has a pool there are none. */
+static void dump_list(struct dumper *d, const struct schema_key *key, const void *from)
 {
     size_t count;
-    const char *server = array_of(key, from, &count);
+    const char *element = array_of(key, from, &count);
+    if (count == 0)
+        return;
     dump_key(d, key->name);
     text_add_string(d->out, "\n");
-    for (d->depth += 2; count > 0; count--, server += key->group->size) {
+    for (d->depth += 2; count > 0; count--, element += key->group->size) {
         d->element = true;
-        dump_group(d, key->group, server);
+        dump_group(d, key->group, element);
     }
     d->depth -= 2;
 }
@@ -128,6 +147,8 @@ static void dump_pool_name(struct dumper *d, const struct schema_key *key, const
 {
     const struct conf_pool *pool;
     memcpy(&pool, (const char *)from + key->offset, sizeof(pool));
+    if (pool == NULL) /* a listener that has routes */
+        return;
     dump_key(d, key->name);
     dump_string(d, pool->name);
 }
@@ -147,7 +168,9 @@ static void dump_any(struct dumper *d, const struct schema_key *key, const void 
     static dump_fn *const types[SCHEMA_RESERVED + 1] = {
         [SCHEMA_USER] = dump_account,    [SCHEMA_OWNERS] = dump_account,
         [SCHEMA_ADDRESS] = dump_address, [SCHEMA_POOL] = dump_pool_name,
-        [SCHEMA_BINDS] = dump_binds,     [SCHEMA_SERVERS] = dump_servers,
+        [SCHEMA_BINDS] = dump_binds,     [SCHEMA_NETWORKS] = dump_elements,
+        [SCHEMA_HOSTS] = dump_elements,  [SCHEMA_PROTOCOLS] = dump_elements,
+        [SCHEMA_ROUTES] = dump_list,     [SCHEMA_SERVERS] = dump_list,
         [SCHEMA_INCLUDE] = dump_nothing, [SCHEMA_NAMED] = dump_named,
         [SCHEMA_GROUP] = dump_subgroup,
     };

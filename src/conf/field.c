@@ -1,5 +1,6 @@
 #include "conf/field.h"
 
+#include <arpa/inet.h>
 #include <assert.h>
 #include <errno.h>
 #include <inttypes.h>
@@ -42,6 +43,9 @@ static const struct kind {
                          .no_unit = "durations need a unit, as in 30s",
                          .bad_unit = "has an unknown unit: use us, ms, s, m or h",
                          .too_fine = "is finer than a microsecond"},
+    [SCHEMA_RATE] = {.malformed = "is not a rate: write a number and a unit, as in 50/s",
+                     .no_unit = "rates need a unit, as in 50/s",
+                     .bad_unit = "has an unknown unit: use /s, /m or /h"},
     [SCHEMA_SIZE] = {.read = value_size,
                      .write = value_write_size,
                      .malformed = "is not a size: write a number and a unit, as in 16KiB",
@@ -132,6 +136,34 @@ static void write_amount(const struct schema_key *key, const void *at, struct te
         kinds[key->type].write(out, value);
     else
         text_format(out, "%" PRId64, value);
+}
+
+static int set_rate(const struct assignment *a)
+{
+    struct conf_rate *rate = a->at;
+    int64_t count, period;
+    if (is_zero_word(a->key, a->text)) {
+        *rate = (struct conf_rate){.count = 0};
+        return 0;
+    }
+    enum value_verdict verdict = value_rate(a->text, &count, &period);
+    if (verdict == VALUE_TOO_LARGE)
+        count = INT64_MAX;
+    else if (verdict != VALUE_OK)
+        return complain(a, verdict);
+    int rc = check_range(a, count);
+    if (rc == 0)
+        *rate = (struct conf_rate){.count = (unsigned)count, .period = count > 0 ? period : 0};
+    return rc;
+}
+
+static void write_rate(const struct schema_key *key, const void *at, struct text *out)
+{
+    const struct conf_rate *rate = at;
+    if (rate->count == 0)
+        text_add_string(out, key->zero);
+    else
+        value_write_rate(out, rate->count, rate->period);
 }
 
 /* --- words ------------------------------------------------------------------------------- */
@@ -313,16 +345,56 @@ static void write_name(const struct schema_key *key, const void *at, struct text
     value_write_string(out, *(char *const *)at);
 }
 
+/* --- addresses ----------------------------------------------------------------------------- */
+
+static int set_outgoing(const struct assignment *a)
+{
+    struct conf_outgoing o = {.transparent = strcmp(a->text, "transparent") == 0};
+    if (inet_pton(AF_INET, a->text, &o.addr.in.sin_addr) == 1) {
+        o.addr.sa.sa_family = AF_INET;
+        o.addr.len = sizeof(o.addr.in);
+    } else if (inet_pton(AF_INET6, a->text, &o.addr.in6.sin6_addr) == 1) {
+        o.addr.sa.sa_family = AF_INET6;
+        o.addr.len = sizeof(o.addr.in6);
+    } else if (!o.transparent && strcmp(a->text, a->key->fallback) != 0) {
+        text_format(a->why, "'%s' is not ", fault_show(a->text).text);
+        schema_describe(a->key, a->why);
+        return -EINVAL;
+    }
+    *(struct conf_outgoing *)a->at = o;
+    return 0;
+}
+
+static void write_outgoing(const struct schema_key *key, const void *at, struct text *out)
+{
+    const struct conf_outgoing *o = at;
+    char ip[INET6_ADDRSTRLEN];
+    if (o->addr.len == 0) {
+        text_add_string(out, o->transparent ? "transparent" : key->fallback);
+        return;
+    }
+    bool v4 = o->addr.sa.sa_family == AF_INET;
+    const void *bytes = v4 ? (const void *)&o->addr.in.sin_addr : &o->addr.in6.sin6_addr;
+    inet_ntop(o->addr.sa.sa_family, bytes, ip, sizeof(ip));
+    value_write_string(out, ip);
+}
+
 /* --- by type ----------------------------------------------------------------------------- */
 
 static const struct {
     int (*set)(const struct assignment *a);
     void (*write)(const struct schema_key *key, const void *at, struct text *out);
 } types[SCHEMA_RESERVED + 1] = {
-    [SCHEMA_BOOL] = {set_bool, write_bool},         [SCHEMA_NUMBER] = {set_amount, write_amount},
-    [SCHEMA_DURATION] = {set_amount, write_amount}, [SCHEMA_SIZE] = {set_amount, write_amount},
-    [SCHEMA_CHOICE] = {set_choice, write_choice},   [SCHEMA_OUTPUT] = {set_output, write_output},
-    [SCHEMA_NAME] = {set_name, write_name},         [SCHEMA_PATH] = {set_path, write_path},
+    [SCHEMA_BOOL] = {set_bool, write_bool},
+    [SCHEMA_NUMBER] = {set_amount, write_amount},
+    [SCHEMA_DURATION] = {set_amount, write_amount},
+    [SCHEMA_SIZE] = {set_amount, write_amount},
+    [SCHEMA_CHOICE] = {set_choice, write_choice},
+    [SCHEMA_OUTPUT] = {set_output, write_output},
+    [SCHEMA_RATE] = {set_rate, write_rate},
+    [SCHEMA_OUTGOING] = {set_outgoing, write_outgoing},
+    [SCHEMA_NAME] = {set_name, write_name},
+    [SCHEMA_PATH] = {set_path, write_path},
 };
 
 bool field_is_scalar(enum schema_type type)

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "conf/draft.h"
+#include "conf/element.h"
 #include "conf/fault.h"
 #include "conf/field.h"
 #include "conf/nearest.h"
@@ -83,6 +84,11 @@ static bool expect(struct loader *l, const struct schema_key *key, const struct 
     return false;
 }
 
+static bool is_value(const struct tree_node *node)
+{
+    return node->kind == TREE_SCALAR && !tree_is_null(node);
+}
+
 /* A list with something in it. */
 static bool expect_list(struct loader *l, const struct schema_key *key,
                         const struct tree_node *node)
@@ -94,19 +100,35 @@ static bool expect_list(struct loader *l, const struct schema_key *key,
     return node->count > 0;
 }
 
-/* Say what is missing in an element of a mapping by name, or in a server. */
+static void missing(struct loader *l, const struct schema_group *g, const struct schema_key *key,
+                    const char *name, const struct conf_mark *mark)
+{
+    if (name == NULL)
+        fault_add(faults_of(l), mark, "the %s has no '%s'", g->subject, key->name);
+    else if (key->other == NULL)
+        fault_add(faults_of(l), mark, "%s '%s' has no '%s'", g->subject, fault_show(name).text,
+                  key->name);
+    else
+        fault_add(faults_of(l), mark, "%s '%s' has neither '%s' nor '%s'", g->subject,
+                  fault_show(name).text, key->name, key->other);
+}
+
+/* Say what is missing in a mapping by name, a server or a route, and which keys exclude each other.
+ */
 static void require_keys(struct loader *l, const struct schema_group *g,
                          const struct tree_node *map, const char *name,
                          const struct conf_mark *mark)
 {
     for (const struct schema_key *key = g->keys; key->name != NULL; key++) {
-        if (!key->required || tree_find(map, key->name) != NULL)
+        if (!key->required)
             continue;
-        if (name != NULL)
-            fault_add(faults_of(l), mark, "%s '%s' has no '%s'", g->subject, fault_show(name).text,
-                      key->name);
-        else
-            fault_add(faults_of(l), mark, "the %s has no '%s'", g->subject, key->name);
+        const struct tree_node *found = tree_find(map, key->name);
+        const struct tree_node *other = key->other != NULL ? tree_find(map, key->other) : NULL;
+        if (found == NULL && other == NULL)
+            missing(l, g, key, name, mark);
+        else if (found != NULL && other != NULL)
+            fault_add(faults_of(l), &other->mark, "'%s' and '%s' exclude each other", key->name,
+                      key->other);
     }
 }
 
@@ -128,6 +150,9 @@ static void set_scalar(struct loader *l, const struct schema_key *key, const cha
 static void load_scalar(struct loader *l, const struct schema_key *key,
                         const struct tree_node *node, void *into)
 {
+    bool null = key->fallback != NULL && strcmp(key->fallback, "null") == 0;
+    if (null && tree_is_null(node)) /* the default, said */
+        return;
     if (expect(l, key, node, TREE_SCALAR))
         set_scalar(l, key, node->text, &node->mark, into);
 }
@@ -188,6 +213,39 @@ static void *array_new(struct loader *l, const struct schema_key *key, size_t co
     return array;
 }
 
+static void set_element(struct loader *l, const struct schema_key *key,
+                        const struct tree_node *node, void *at)
+{
+    struct text why;
+    text_init(&why);
+    int rc = element_set(key->type, node->text, at, l->draft.arena, &why);
+    if (rc == -ENOMEM || why.failed)
+        fault_no_memory(faults_of(l));
+    else if (rc < 0)
+        fault_add(faults_of(l), &node->mark, "%s: %s", key->name, why.data);
+    text_free(&why);
+}
+
+/* One plain value, or a list of them, which may be empty. */
+static void load_elements(struct loader *l, const struct schema_key *key,
+                          const struct tree_node *node, void *into)
+{
+    bool list = node->kind == TREE_LIST;
+    size_t size = element_size(key->type);
+    if (list ? node->count == 0 : !expect(l, key, node, TREE_SCALAR))
+        return;
+    char *at = array_new(l, key, list ? node->count : 1, size, into);
+    if (at == NULL)
+        return;
+    if (!list)
+        set_element(l, key, node, at);
+    for (const struct tree_item *i = list ? node->first : NULL; i != NULL; i = i->next, at += size)
+        if (is_value(i->value))
+            set_element(l, key, i->value, at);
+        else
+            must_be(l, key, element_noun(key->type), i->value);
+}
+
 /* One address, or a list of them. */
 static void load_binds(struct loader *l, const struct schema_key *key, const struct tree_node *node,
                        void *into)
@@ -206,10 +264,10 @@ static void load_binds(struct loader *l, const struct schema_key *key, const str
     if (a == NULL)
         return;
     for (const struct tree_item *i = node->first; i != NULL; i = i->next, a++)
-        if (i->value->kind != TREE_SCALAR || tree_is_null(i->value))
-            must_be(l, key, "an address", i->value);
-        else
+        if (is_value(i->value))
             draft_bind(&l->draft, i->value->text, &i->value->mark, a);
+        else
+            must_be(l, key, "an address", i->value);
 }
 
 /* A server is an address alone, or a mapping. */
@@ -223,12 +281,30 @@ static void load_server(struct loader *l, const struct schema_key *key,
         load_group(l, key->group, node, s);
         require_keys(l, key->group, node, NULL, &node->mark);
         mark = name != NULL ? name->mark : mark;
-    } else if (node->kind != TREE_SCALAR || tree_is_null(node)) {
-        must_be(l, key, "an address or a mapping", node);
-    } else {
+    } else if (is_value(node)) {
         draft_server_address(&l->draft, node->text, &node->mark, &s->address);
+    } else {
+        must_be(l, key, "an address or a mapping", node);
     }
     draft_server_name(&l->draft, names, s, &mark);
+}
+
+static void load_routes(struct loader *l, const struct schema_key *key,
+                        const struct tree_node *node, void *into)
+{
+    if (!expect_list(l, key, node))
+        return;
+    struct conf_route *r = array_new(l, key, node->count, sizeof(*r), into);
+    if (r == NULL)
+        return;
+    for (const struct tree_item *i = node->first; i != NULL; i = i->next, r++) {
+        if (i->value->kind == TREE_MAP) {
+            load_group(l, key->group, i->value, r);
+            require_keys(l, key->group, i->value, NULL, &i->value->mark);
+        } else {
+            must_be(l, key, "a mapping", i->value);
+        }
+    }
 }
 
 static void load_servers(struct loader *l, const struct schema_key *key,
@@ -349,11 +425,13 @@ static void load_value(struct loader *l, const struct schema_key *key, const str
                        void *into)
 {
     static load_fn *const types[SCHEMA_RESERVED + 1] = {
-        [SCHEMA_PATH] = load_path,       [SCHEMA_USER] = load_account,
-        [SCHEMA_OWNERS] = load_account,  [SCHEMA_ADDRESS] = load_address,
-        [SCHEMA_POOL] = load_pool_name,  [SCHEMA_BINDS] = load_binds,
-        [SCHEMA_SERVERS] = load_servers, [SCHEMA_INCLUDE] = load_include,
-        [SCHEMA_NAMED] = load_named,     [SCHEMA_GROUP] = load_subgroup,
+        [SCHEMA_PATH] = load_path,          [SCHEMA_USER] = load_account,
+        [SCHEMA_OWNERS] = load_account,     [SCHEMA_ADDRESS] = load_address,
+        [SCHEMA_POOL] = load_pool_name,     [SCHEMA_BINDS] = load_binds,
+        [SCHEMA_NETWORKS] = load_elements,  [SCHEMA_HOSTS] = load_elements,
+        [SCHEMA_PROTOCOLS] = load_elements, [SCHEMA_ROUTES] = load_routes,
+        [SCHEMA_SERVERS] = load_servers,    [SCHEMA_INCLUDE] = load_include,
+        [SCHEMA_NAMED] = load_named,        [SCHEMA_GROUP] = load_subgroup,
     };
     load_fn *load = types[key->type] != NULL ? types[key->type] : load_scalar;
     load(l, key, node, into);

@@ -323,6 +323,8 @@ static void write_amount(enum schema_type type, int64_t value, struct text *out)
         value_write_duration(out, value);
     else if (type == SCHEMA_SIZE)
         value_write_size(out, value);
+    else if (type == SCHEMA_RATE)
+        value_write_rate(out, value, SEC);
     else
         text_format(out, "%" PRId64, value);
 }
@@ -354,6 +356,7 @@ void schema_describe(const struct schema_key *key, struct text *out)
         [SCHEMA_NUMBER] = "a whole number, ",
         [SCHEMA_DURATION] = "a duration, ",
         [SCHEMA_SIZE] = "a size, ",
+        [SCHEMA_RATE] = "a rate, ",
         [SCHEMA_CHOICE] = "one of ",
         [SCHEMA_OUTPUT] = "a path with a slash in it, or one of ",
         [SCHEMA_NAME] = "a name",
@@ -362,9 +365,14 @@ void schema_describe(const struct schema_key *key, struct text *out)
         [SCHEMA_OWNERS] = "the name or number of a group",
         [SCHEMA_ADDRESS] = "an address",
         [SCHEMA_POOL] = "the name of a pool",
+        [SCHEMA_OUTGOING] = "an IP address, transparent, or null",
+        [SCHEMA_NETWORKS] = "a network or a list of networks",
+        [SCHEMA_HOSTS] = "a server name or a list of server names",
+        [SCHEMA_PROTOCOLS] = "a protocol or a list of protocols",
         [SCHEMA_BINDS] = "an address or a list of addresses",
         [SCHEMA_SERVERS] = "a list of servers",
         [SCHEMA_INCLUDE] = "a path or a list of paths",
+        [SCHEMA_ROUTES] = "a list of routes",
         [SCHEMA_NAMED] = "a mapping by name",
         [SCHEMA_GROUP] = "a mapping",
         [SCHEMA_RESERVED] = "nothing yet",

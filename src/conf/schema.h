@@ -15,21 +15,27 @@
 #include "base/text.h"
 
 enum schema_type {
-    SCHEMA_BOOL,     /* bool */
-    SCHEMA_NUMBER,   /* unsigned */
-    SCHEMA_DURATION, /* int64_t [ns] */
-    SCHEMA_SIZE,     /* uint64_t [bytes] */
-    SCHEMA_CHOICE,   /* an enum: one of `words` */
-    SCHEMA_OUTPUT,   /* struct log_target: one of `words`, or a path */
-    SCHEMA_NAME,     /* char * */
-    SCHEMA_PATH,     /* struct conf_path */
-    SCHEMA_USER,     /* struct conf_account, of a user */
-    SCHEMA_OWNERS,   /* struct conf_account, of a group of users */
-    SCHEMA_ADDRESS,  /* struct conf_address, of a server */
-    SCHEMA_POOL,     /* const struct conf_pool *, by its name */
-    SCHEMA_BINDS,    /* struct conf_address *, and their number: one address or a list */
-    SCHEMA_SERVERS,  /* struct conf_server *, and their number: a list of `group` or addresses */
-    SCHEMA_INCLUDE,  /* more files, read before all else: nothing is stored */
+    SCHEMA_BOOL,      /* bool */
+    SCHEMA_NUMBER,    /* unsigned */
+    SCHEMA_DURATION,  /* int64_t [ns] */
+    SCHEMA_SIZE,      /* uint64_t [bytes] */
+    SCHEMA_RATE,      /* struct conf_rate */
+    SCHEMA_CHOICE,    /* an enum: one of `words` */
+    SCHEMA_OUTPUT,    /* struct log_target: one of `words`, or a path */
+    SCHEMA_NAME,      /* char * */
+    SCHEMA_PATH,      /* struct conf_path */
+    SCHEMA_USER,      /* struct conf_account, of a user */
+    SCHEMA_OWNERS,    /* struct conf_account, of a group of users */
+    SCHEMA_ADDRESS,   /* struct conf_address, of a server */
+    SCHEMA_POOL,      /* const struct conf_pool *, by its name */
+    SCHEMA_OUTGOING,  /* struct conf_outgoing */
+    SCHEMA_NETWORKS,  /* struct prefix *, and their number: one or a list */
+    SCHEMA_HOSTS,     /* char **, and their number: server names, likewise */
+    SCHEMA_PROTOCOLS, /* char **, and their number: of ALPN, likewise */
+    SCHEMA_BINDS,     /* struct conf_address *, and their number: one address or a list */
+    SCHEMA_SERVERS,   /* struct conf_server *, and their number: a list of `group` or addresses */
+    SCHEMA_ROUTES,    /* struct conf_route *, and their number: a list of `group` */
+    SCHEMA_INCLUDE,   /* more files, read before all else: nothing is stored */
     SCHEMA_NAMED, /* an array of what `group` makes, and its number: a mapping by name, of the file
                      alone */
     SCHEMA_GROUP, /* what `group` makes, in place */
@@ -52,6 +58,7 @@ struct schema_key {
     size_t count;         /* [bytes] of the number of elements, where there are many */
     int64_t min, max;     /* [ns], [bytes] or a number; max also of a path's bytes, 0: any */
     int64_t step;         /* [ns], [bytes] the value is a multiple of; 0: any */
+    const char *other;    /* the key that may stand in its place, but not beside it; NULL: none */
     const char *zero;     /* the word for 0, which is outside min..max: off or auto; NULL: none */
     const char *fallback; /* the default, as one would write it; NULL: none */
     const struct schema_word *words;

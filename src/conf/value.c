@@ -23,6 +23,12 @@ static const struct unit sizes[] = {
     {"GiB", INT64_C(1) << 30},
 };
 
+static const struct unit periods[] = {
+    {"s", 1000000000},
+    {"m", 60000000000},
+    {"h", 3600000000000},
+};
+
 static const char *const truths[] = {"true", "yes", "on"};
 static const char *const falsehoods[] = {"false", "no", "off"};
 
@@ -167,6 +173,26 @@ enum value_verdict value_size(const char *text, int64_t *ret)
     return read_with_unit(text, sizes, array_size(sizes), ret);
 }
 
+enum value_verdict value_rate(const char *text, int64_t *ret_count, int64_t *ret_period)
+{
+    int64_t count;
+    const char *s = text + (*text == '-');
+    enum value_verdict verdict = read_whole(&s, &count);
+    if (verdict == VALUE_MALFORMED || (*s != '\0' && *s != '/'))
+        return VALUE_MALFORMED;
+    if (*s == '\0')
+        return VALUE_NO_UNIT;
+    for (size_t i = 0; i < array_size(periods); i++) {
+        if (strcmp(s + 1, periods[i].name) != 0)
+            continue;
+        if (verdict == VALUE_OK)
+            *ret_count = *text == '-' ? -count : count;
+        *ret_period = periods[i].scale;
+        return verdict;
+    }
+    return VALUE_BAD_UNIT;
+}
+
 static void write_with_unit(struct text *out, int64_t value, const struct unit *units, size_t n)
 {
     size_t i = n - 1;
@@ -183,6 +209,14 @@ void value_write_duration(struct text *out, int64_t ns)
 void value_write_size(struct text *out, int64_t bytes)
 {
     write_with_unit(out, bytes, sizes, array_size(sizes));
+}
+
+void value_write_rate(struct text *out, int64_t count, int64_t period)
+{
+    size_t i = 0;
+    while (i < array_size(periods) - 1 && periods[i].scale != period)
+        i++;
+    text_format(out, "%" PRId64 "/%s", count, periods[i].name);
 }
 
 static bool reserved_word(const char *s)

@@ -35,11 +35,18 @@ enum value_verdict value_duration(const char *text, int64_t *ret) WEFT_MUSTCHECK
 /** 512B, 16KiB, 1.5MiB, 1GiB. `ret`: [bytes] */
 enum value_verdict value_size(const char *text, int64_t *ret) WEFT_MUSTCHECK;
 
+/** 50/s, 20/m, 100/h. `ret_period`: [ns] */
+enum value_verdict value_rate(const char *text, int64_t *ret_count,
+                              int64_t *ret_period) WEFT_MUSTCHECK;
+
 /** Write a duration [ns] in the largest unit that takes no fraction. */
 void value_write_duration(struct text *out, int64_t ns);
 
 /** Write a size [bytes] in the largest unit that takes no fraction. */
 void value_write_size(struct text *out, int64_t bytes);
+
+/** Write a rate as value_rate() takes it; the period is one of its units [ns]. */
+void value_write_rate(struct text *out, int64_t count, int64_t period);
 
 /** Write a string as a YAML scalar, in quotes where YAML would take it for something else. */
 void value_write_string(struct text *out, const char *string);

@@ -181,4 +181,52 @@ START_TEST(names)
 }
 END_TEST
 
-UNIT_MAIN("field", every_range_and_word, booleans, outputs, names)
+static const struct schema_key rate_key = {
+    .name = "rate", .type = SCHEMA_RATE, .min = 1, .max = 1000000, .zero = "off"};
+
+START_TEST(rates)
+{
+    check_back(&rate_key, "1/s");
+    check_back(&rate_key, "1000000/s");
+    check_back(&rate_key, "20/m");
+    check_back(&rate_key, "5/h");
+    check_back(&rate_key, "off");
+    ck_assert_int_eq(set(&rate_key, "0"), 0);
+    ck_assert_str_eq(get(&rate_key), "off");
+    ck_assert_int_eq(set(&rate_key, "0/s"), 0);
+    ck_assert_str_eq(get(&rate_key), "off");
+    ck_assert_int_eq(set(&rate_key, "50"), -EINVAL);
+    ck_assert_str_eq(why.data, "rates need a unit, as in 50/s");
+    ck_assert_int_eq(set(&rate_key, "50/day"), -EINVAL);
+    ck_assert_str_eq(why.data, "'50/day' has an unknown unit: use /s, /m or /h");
+    ck_assert_int_eq(set(&rate_key, "many"), -EINVAL);
+    ck_assert_str_eq(why.data, "'many' is not a rate: write a number and a unit, as in 50/s");
+    ck_assert_int_eq(set(&rate_key, "1000001/s"), -EINVAL);
+    ck_assert_str_eq(why.data, "'1000001/s' is out of range: 1/s to 1000000/s, or off");
+    ck_assert_int_eq(set(&rate_key, "-1/m"), -EINVAL);
+    ck_assert_int_eq(set(&rate_key, "99999999999999999999/s"), -EINVAL);
+    text_free(&why);
+}
+END_TEST
+
+static const struct schema_key outgoing_key = {
+    .name = "source_address", .type = SCHEMA_OUTGOING, .fallback = "null"};
+
+START_TEST(addresses_to_connect_from)
+{
+    static const char *const bad[] = {
+        "10.0.0.256", "10.0.0.1:80", "[::1]", "::1:", "Transparent", "localhost", ""};
+    check_back(&outgoing_key, "null");
+    check_back(&outgoing_key, "transparent");
+    ck_assert_int_eq(set(&outgoing_key, "10.0.0.1"), 0);
+    ck_assert_str_eq(get(&outgoing_key), "\"10.0.0.1\"");
+    ck_assert_int_eq(set(&outgoing_key, "2001:DB8::1"), 0);
+    ck_assert_str_eq(get(&outgoing_key), "\"2001:db8::1\"");
+    for (size_t i = 0; i < array_size(bad); i++)
+        ck_assert_msg(set(&outgoing_key, bad[i]) == -EINVAL, "%s", bad[i]);
+    ck_assert_str_eq(why.data, "'' is not an IP address, transparent, or null");
+    text_free(&why);
+}
+END_TEST
+
+UNIT_MAIN("field", every_range_and_word, booleans, outputs, names, rates, addresses_to_connect_from)

@@ -99,6 +99,51 @@ START_TEST(sizes)
 }
 END_TEST
 
+START_TEST(rates)
+{
+    static const struct {
+        const char *text;
+        enum value_verdict verdict;
+        int64_t count, period;
+    } cases[] = {
+        {"50/s", VALUE_OK, 50, S},
+        {"20/m", VALUE_OK, 20, 60 * S},
+        {"1/h", VALUE_OK, 1, 3600 * S},
+        {"0/s", VALUE_OK, 0, S},
+        {"-5/s", VALUE_OK, -5, S},
+        {"9223372036854775807/s", VALUE_OK, INT64_MAX, S},
+        {"9223372036854775808/s", VALUE_TOO_LARGE, 0, 0},
+        {"50", VALUE_NO_UNIT, 0, 0},
+        {"50/", VALUE_BAD_UNIT, 0, 0},
+        {"50/d", VALUE_BAD_UNIT, 0, 0},
+        {"50/S", VALUE_BAD_UNIT, 0, 0},
+        {"50/s/s", VALUE_BAD_UNIT, 0, 0},
+        {"50/min", VALUE_BAD_UNIT, 0, 0},
+        {"", VALUE_MALFORMED, 0, 0},
+        {"/s", VALUE_MALFORMED, 0, 0},
+        {"050/s", VALUE_MALFORMED, 0, 0},
+        {"1.5/s", VALUE_MALFORMED, 0, 0},
+        {"50 /s", VALUE_MALFORMED, 0, 0},
+        {"50s", VALUE_MALFORMED, 0, 0},
+        {"fast", VALUE_MALFORMED, 0, 0},
+    };
+    for (size_t i = 0; i < array_size(cases); i++) {
+        int64_t count = -77, period = -77;
+        enum value_verdict verdict = value_rate(cases[i].text, &count, &period);
+        ck_assert_msg(verdict == cases[i].verdict, "'%s': %d", cases[i].text, verdict);
+        if (verdict == VALUE_OK)
+            ck_assert(count == cases[i].count && period == cases[i].period);
+    }
+    struct text out;
+    text_init(&out);
+    value_write_rate(&out, 50, S);
+    value_write_rate(&out, 1, 60 * S);
+    value_write_rate(&out, 7, 3600 * S);
+    ck_assert_str_eq(out.data, "50/s1/m7/h");
+    text_free(&out);
+}
+END_TEST
+
 START_TEST(numbers)
 {
     static const struct amount cases[] = {
@@ -199,5 +244,5 @@ START_TEST(strings_get_quotes_where_yaml_would_take_them_for_something_else)
 }
 END_TEST
 
-UNIT_MAIN("value", durations, sizes, numbers, booleans, writing_takes_the_largest_whole_unit,
+UNIT_MAIN("value", durations, sizes, rates, numbers, booleans, writing_takes_the_largest_whole_unit,
           strings_get_quotes_where_yaml_would_take_them_for_something_else)
