@@ -43,9 +43,9 @@ struct tree_item {
 };
 
 /* What the files of a configuration are at most, taken together. */
-#define TREE_SIZE_MAX  (16 << 20) /* [bytes] */
+#define TREE_SIZE_MAX  (32 << 20) /* [bytes] */
 #define TREE_DEPTH_MAX 32
-#define TREE_NODES_MAX 1000000 /* aliases unfolded: a small file can't become a huge one */
+#define TREE_NODES_MAX 2000000 /* aliases unfolded: a small file can't become a huge one */
 
 /**
  * Read the one document in `bytes`. Marks speak of `file`, which must stay as long as they.

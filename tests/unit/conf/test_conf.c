@@ -66,7 +66,7 @@ START_TEST(a_file_that_can_not_be_read)
     check_unreadable("/dev/null/weft.yaml", "Not a directory");
     check_unreadable("/", "Is a directory");
     check_unreadable("", "No such file or directory");
-    check_unreadable("/dev/zero", "more than 16 MiB are too many");
+    check_unreadable("/dev/zero", "more than 32 MiB are too many");
 }
 END_TEST
 
