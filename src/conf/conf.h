@@ -108,6 +108,10 @@ struct conf_listener {
     struct conf_address *binds;
     size_t bind_count;
     const struct conf_pool *pool;
+    struct prefix *allow; /* none: everybody */
+    size_t allow_count;
+    struct prefix *deny;
+    size_t deny_count;
     int64_t idle_timeout;       /* [ns] 0: never */
     int64_t half_close_timeout; /* [ns] 0: never */
     unsigned max_connections;   /* 0: unlimited */

@@ -13,6 +13,7 @@ static const char *const names[] = {
     [END_CONNECT_FAILED] = "connect_failed",
     [END_CONNECT_TIMEOUT] = "connect_timeout",
     [END_NO_SERVER] = "no_server",
+    [END_DENIED] = "denied",
     [END_DRAINED] = "drained",
     [END_SHUTDOWN] = "shutdown",
     [END_ERROR] = "error",

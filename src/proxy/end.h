@@ -13,6 +13,7 @@ enum session_end {
     END_CONNECT_FAILED,
     END_CONNECT_TIMEOUT,
     END_NO_SERVER,
+    END_DENIED,
     END_DRAINED,
     END_SHUTDOWN,
     END_ERROR,

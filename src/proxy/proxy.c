@@ -107,6 +107,8 @@ static bool make_listeners(struct proxy *p, const struct inheritance *h)
             .pool = &p->pools[conf->pool - p->conf->pools],
             .upstream = common_options(conf),
         };
+        if (door_init(&p->listeners[i].door, conf) < 0)
+            return false;
     }
     return true;
 }
@@ -160,12 +162,18 @@ struct proxy *proxy_new(const struct proxy_options *o)
     return NULL;
 }
 
+static void free_listener(struct proxy_listener *l)
+{
+    door_free(&l->door);
+    listener_state_unref(l->state);
+}
+
 void proxy_free(struct proxy *p)
 {
     if (p == NULL)
         return;
     for (size_t i = 0; p->listeners != NULL && i < p->conf->listener_count; i++)
-        listener_state_unref(p->listeners[i].state);
+        free_listener(&p->listeners[i]);
     for (size_t i = 0; p->pools != NULL && i < p->conf->pool_count; i++) {
         balancer_free(&p->pools[i].balancer);
         pool_state_unref(p->pools[i].state);

@@ -20,6 +20,7 @@
 #include "base/socket.h"
 #include "conf/conf.h"
 #include "proxy/counters.h"
+#include "proxy/door.h"
 #include "proxy/notice.h"
 #include "proxy/shard.h"
 #include "proxy/state.h"
@@ -37,6 +38,7 @@ struct proxy_listener {
     struct counters *counters;    /* the state's; one a shard */
     struct proxy *proxy;
     struct proxy_pool *pool;
+    struct door door;
     struct socket_options
         upstream; /* of connections to servers; without keepalive, see session.c */
 };

@@ -48,6 +48,7 @@ static void session_close(struct session *s, enum session_end end)
     case END_CONNECT_FAILED:
     case END_CONNECT_TIMEOUT:
     case END_NO_SERVER:
+    case END_DENIED:
     case END_ERROR:
         conn_reset(&s->client);
         conn_reset(&s->upstream);
@@ -215,6 +216,24 @@ static void session_init(struct session *s, struct shard *shard, struct proxy_li
     relay_init(&s->relay, listener->conf->splice);
 }
 
+/* Whether who connects may come in, before anything is spent on it. */
+static enum session_end session_knock(const struct session *s)
+{
+    const struct door *door = &s->listener->door;
+    if (door->open || door_admits(door, &s->source.sa))
+        return END_NONE;
+    return END_DENIED;
+}
+
+/* Turn a session away that has not begun. */
+static void session_refuse(struct session *s, enum session_end end)
+{
+    record_session(s, end);
+    session_close(s, end);
+    proxy_listener_leave(s->listener);
+    pool_put(s->shard->sessions, s);
+}
+
 int session_start(struct shard *shard, struct proxy_listener *listener, int fd,
                   const struct addr *peer)
 {
@@ -222,10 +241,15 @@ int session_start(struct shard *shard, struct proxy_listener *listener, int fd,
     if (s == NULL)
         return -ENOMEM;
     session_init(s, shard, listener, fd, peer);
-    list_push_back(&shard->live, &s->link);
-    shard_count(shard, +1);
     counters_add(&shard->started, 1);
     counters_add(&session_counters(s)->connections, 1);
+    enum session_end end = session_knock(s);
+    if (unlikely(end != END_NONE)) {
+        session_refuse(s, end);
+        return 0;
+    }
+    list_push_back(&shard->live, &s->link);
+    shard_count(shard, +1);
     proxy_join(listener, shard);
     fiber_create(&s->fiber, "session", session_run, s, session_done);
     fiber_start(&s->fiber);

@@ -36,14 +36,16 @@ def render(family, name):
     return f"{name[0]}:{name[1]}"
 
 
-def open_client(address, timeout=PATIENCE, receive_buffer=None):
-    """Connect to an address; every call on the socket has a deadline."""
+def open_client(address, timeout=PATIENCE, receive_buffer=None, source=None):
+    """Connect to an address, from `source` if given; every call on the socket has a deadline."""
     family, where = parse(address)
     s = socket.socket(family, socket.SOCK_STREAM)
     if receive_buffer:
         s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
     s.settimeout(timeout)
     try:
+        if source:
+            s.bind((source, 0))
         s.connect(where)
     except BaseException:
         s.close()

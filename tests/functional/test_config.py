@@ -153,6 +153,9 @@ FAULTS = {
     "bind of a nameless socket of systemd": (bind("^'systemd:'"), ["name"]),
     "bind empty list": (bind("^[]"), ["bind"]),
     "same address bound twice": (f"listeners:\n  one: {{bind: '127.0.0.1:80', pool: app}}\n  two: {{bind: ^'127.0.0.1:80', pool: app}}\n{APP}", ["127.0.0.1:80"]),
+    "allow no network": (listener("allow: [10.0.0.0/8, ^localhost]"), ["allow", "localhost"]),
+    "deny too many bits": (listener("deny: ^'::/129'"), ["deny", "128"]),
+    "deny a list in a list": (listener("deny: [^[10.0.0.0/8]]"), ["deny"]),
     # names that must exist, settings that must be there
     "unknown pool": (f"listeners:\n  web: {{bind: ':1', pool: ^ap}}\n{APP}", ["ap", "pool"]),
     "no pool": (f"listeners:\n  ^web: {{bind: ':1'}}\n{APP}", ["pool"]),
@@ -179,8 +182,6 @@ FAULTS = {
             "routes": f"listeners:\n  web:\n    bind: ':1'\n    ^routes: [{{pool: app}}]\n    pool: app\n{APP}",
             "sni_timeout": listener("^sni_timeout: 5s"),
             "accept_proxy": listener("^accept_proxy: on"),
-            "allow": listener("^allow: [10.0.0.0/8]"),
-            "deny": listener("^deny: [10.0.0.0/8]"),
             "max_connections_per_source": listener("^max_connections_per_source: 5"),
             "connection_rate_per_source": listener("^connection_rate_per_source: 5/s"),
             "max_connection_age": listener("^max_connection_age: 1h"),

@@ -48,6 +48,8 @@ START_TEST(the_dump_has_every_key)
                            "      - \"127.0.0.1:80\"\n"
                            "      - \":81\"\n"
                            "    pool: \"yes\"\n"
+                           "    allow: []\n"
+                           "    deny: []\n"
                            "    max_connections: off\n"
                            "    idle_timeout: 10m\n"
                            "    half_close_timeout: 30s\n"
@@ -94,6 +96,7 @@ START_TEST(read_again_it_is_the_same)
     check_fixed_point("listeners: {a: {bind: ['systemd:web#1', ':1'], pool: p}}\n"
                       "pools: {p: {servers: ['127.0.0.1:2']}}\n");
 #endif
+    check_fixed_point(WITH_LISTENER("    allow: [10.0.0.0/8, '::1', unix]\n    deny: 10.1.2.3\n"));
     check_fixed_point(WITH_POOL("    connect_timeout: off\n    retries: 0\n"));
 }
 END_TEST

@@ -272,6 +272,15 @@ static const struct wrong listeners[] = {
      F("5:13", "splice: 'always' is not one of auto, on, off")},
     {WITH_LISTENER("    routes: [{pool: p}]\n"),
      F("5:5", "'routes' is not built into this version yet")},
+    {WITH_LISTENER("    allow: 10.0.0.0/33\n"),
+     F("5:12", "allow: bad network '10.0.0.0/33': an IPv4 network has 0 to 32 bits")},
+    {WITH_LISTENER("    deny: ['::1', office, ~, [10.0.0.1]]\n"),
+     F("5:19", "deny: bad network 'office': a network is an IPv4 or IPv6 address, alone or with "
+               "/BITS behind it, or the word unix") F("5:27", "deny: has no value")
+         F("5:30", "deny: must be a network, not a list")},
+    {WITH_LISTENER("    allow: {10.0.0.0/8: on}\n"),
+     F("5:12", "allow: must be a network or a list of networks, not a mapping")},
+    {WITH_LISTENER("    allow:\n"), F("5:11", "allow: has no value")},
     {WITH_LISTENER("    max_connections: -1\n"),
      F("5:22", "max_connections: '-1' is out of range: 1 to 10000000, or off")},
     {WITH_LISTENER("    max_connections: auto\n"),

@@ -52,6 +52,8 @@ START_TEST(every_default_of_a_listener)
     addr_is(&l->binds[0].addr, "127.0.0.1:1");
     ck_assert_uint_eq(l->binds[0].mark.column, 23);
     ck_assert_ptr_eq(l->pool, &c->pools[0]);
+    ck_assert_uint_eq(l->allow_count, 0);
+    ck_assert_uint_eq(l->deny_count, 0);
     ck_assert_int_eq(l->idle_timeout, 600 * S);
     ck_assert_int_eq(l->half_close_timeout, 30 * S);
     ck_assert_uint_eq(l->max_connections, 0);

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/attr.h"
+#include "conf/element.h"
 #include "conf/field.h"
 #include "unit.h"
 
@@ -134,8 +135,8 @@ static void check_key(const struct schema_key *key)
     bool worded = key->type == SCHEMA_CHOICE || key->type == SCHEMA_OUTPUT;
     ck_assert_msg(worded == (key->words != NULL), "%s: words", key->name);
     bool account = key->type == SCHEMA_USER || key->type == SCHEMA_OWNERS;
-    bool has_default = account || key->type == SCHEMA_INCLUDE ||
-                       (field_is_scalar(key->type) && key->type != SCHEMA_NAME);
+    bool list = key->type == SCHEMA_INCLUDE || element_size(key->type) > 0;
+    bool has_default = account || list || (field_is_scalar(key->type) && key->type != SCHEMA_NAME);
     if (key->type != SCHEMA_RESERVED)
         ck_assert_msg(has_default == (key->fallback != NULL), "%s: default", key->name);
     bool leads_on =
@@ -192,6 +193,7 @@ START_TEST(keys_are_described)
         {"listeners.idle_timeout", "a duration, 1ms to 720h, or off"},
         {"listeners.receive_buffer", "a size, 4KiB to 256MiB, or auto"},
         {"listeners.bind", "an address or a list of addresses"},
+        {"listeners.allow", "a network or a list of networks"},
         {"pools.retries", "a whole number, 0 to 16"},
         {"pools.balance", "one of round_robin"},
     };

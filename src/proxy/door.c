@@ -1,0 +1,27 @@
+#include "proxy/door.h"
+
+int door_init(struct door *ret, const struct conf_listener *l)
+{
+    struct door d = {.open = l->allow_count == 0 && l->deny_count == 0};
+    int rc = prefix_set_init(&d.allow, l->allow, l->allow_count);
+    if (rc == 0)
+        rc = prefix_set_init(&d.deny, l->deny, l->deny_count);
+    if (rc == 0)
+        *ret = d;
+    else
+        door_free(&d);
+    return rc;
+}
+
+void door_free(struct door *d)
+{
+    prefix_set_free(&d->allow);
+    prefix_set_free(&d->deny);
+}
+
+bool door_admits(const struct door *d, const struct sockaddr *peer)
+{
+    if (prefix_set_has(&d->deny, peer))
+        return false;
+    return prefix_set_is_empty(&d->allow) || prefix_set_has(&d->allow, peer);
+}

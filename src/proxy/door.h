@@ -1,0 +1,29 @@
+/*
+ * The door of a listener: which clients may come in. What is asked there never changes; a reload
+ * makes a door of its own.
+ */
+#ifndef WEFT_PROXY_DOOR_H
+#define WEFT_PROXY_DOOR_H
+
+#include <stdbool.h>
+#include <sys/socket.h>
+
+#include "base/attr.h"
+#include "base/prefix.h"
+#include "conf/conf.h"
+
+struct door {
+    struct prefix_set allow; /* empty: everybody */
+    struct prefix_set deny;
+    bool open; /* nothing is asked */
+};
+
+/** Returns 0, or -ENOMEM with nothing in `ret`. */
+int door_init(struct door *ret, const struct conf_listener *l) WEFT_MUSTCHECK;
+
+void door_free(struct door *d);
+
+/** Whether who connects from there may come in. Thread: any. */
+bool door_admits(const struct door *d, const struct sockaddr *peer);
+
+#endif
