@@ -24,7 +24,8 @@ enum change { CHANGE_NONE, CHANGE_START, CHANGE_RELOAD, CHANGE_REPLACE, CHANGE_U
 struct transition {
     enum change kind;
     bool reload;               /* somebody waits for the verdict of a reload */
-    struct process *newcomer;  /* NULL: the change needs none */
+    bool process_due;          /* a process is to be started for it */
+    struct process *newcomer;  /* NULL: none was */
     struct snapshot *snapshot; /* a reference: what is being loaded */
     int64_t deadline;          /* [monotonic ns] when it has failed */
 };
@@ -53,7 +54,7 @@ struct master {
 
 /* --- succession.c: changes ---------------------------------------------------------------- */
 
-/** Begin what is wanted or due, if nothing is under way. */
+/** Begin what is wanted or due, if nothing is under way. Here alone processes are started. */
 void succession_begin(struct master *m);
 
 void succession_ready(struct master *m, struct process *p, const struct message *message);

@@ -233,9 +233,8 @@ static void begin_reload(struct master *m, struct process *serving)
     m->now.deadline = clock_update() + START_LIMIT;
     snapshot_unref(serving->snapshot); /* its includes are taken from here */
     serving->snapshot = snapshot_ref(m->now.snapshot);
-    json_t *body = json_pack("{s:s?, s:I}", "path", m->options->config, "generation",
-                             (json_int_t)m->generation + 1);
-    int err = send_configuration(serving, MESSAGE_RELOAD, body, m->now.snapshot);
+    int err = send_configuration(serving, MESSAGE_RELOAD, write_hello(m, m->generation + 1),
+                                 m->now.snapshot);
     if (err < 0)
         reject(m, error_text(err));
 }
@@ -258,8 +257,19 @@ static bool take_wish(bool *wish)
     return was;
 }
 
+/* A reload that needs a new process after all. */
+static void go_on(struct master *m)
+{
+    m->now.process_due = false;
+    int err = begin_process(m);
+    if (err < 0)
+        could_not_begin(m, err);
+}
+
 void succession_begin(struct master *m)
 {
+    if (m->now.process_due && !m->stopping)
+        go_on(m);
     if (m->stopping || m->now.kind != CHANGE_NONE)
         return;
     struct process *serving = family_at(&m->family, STAGE_SERVING);
@@ -345,14 +355,6 @@ void succession_failed(struct master *m, struct process *p, const char *why)
     }
 }
 
-static void reload_through_process(struct master *m)
-{
-    m->now.kind = CHANGE_REPLACE;
-    int err = begin_process(m);
-    if (err < 0)
-        could_not_begin(m, err);
-}
-
 void succession_verdict(struct master *m, struct process *p, const struct message *message)
 {
     if (m->now.kind != CHANGE_RELOAD || p->stage != STAGE_SERVING)
@@ -361,7 +363,8 @@ void succession_verdict(struct master *m, struct process *p, const struct messag
     if (message_true(message, "restart")) {
         snapshot_unref(p->snapshot);
         p->snapshot = snapshot_ref(m->accepted);
-        reload_through_process(m);
+        m->now.kind = CHANGE_REPLACE;
+        m->now.process_due = true;
         return;
     }
     if (accepted) {

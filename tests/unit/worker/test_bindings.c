@@ -1,0 +1,222 @@
+#include "worker/bindings.h"
+
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "answering.h"
+#include "unit.h"
+
+static struct conf_address binds[2];
+static struct conf_pool pool = {.name = "p"};
+static struct conf_listener listener = {
+    .name = "web", .binds = binds, .pool = &pool, .backlog = 16};
+static struct conf conf = {.process = {.workers = 3}, .listeners = &listener, .listener_count = 1};
+static struct text why;
+static struct answering master;
+static struct sockets sockets;
+static struct bindings bindings;
+
+static struct conf_address loopback(in_port_t port)
+{
+    struct conf_address a = {.text = "127.0.0.1",
+                             .mark = {.file = "f.yaml", .line = 3, .column = 9}};
+    a.addr.in.sin_family = AF_INET;
+    a.addr.in.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    a.addr.in.sin_port = port;
+    a.addr.len = sizeof(a.addr.in);
+    return a;
+}
+
+static struct conf_address unix_path(void)
+{
+    struct conf_address a = {.text = (char *)"unix:/nowhere"};
+    a.addr.un.sun_family = AF_UNIX;
+    strcpy(a.addr.un.sun_path, "/nowhere");
+    a.addr.len = sizeof(a.addr.un);
+    return a;
+}
+
+static unsigned extra; /* sockets that the master has beyond those asked for */
+
+static void open_tcp(int socket, const struct listen_order *want)
+{
+    int fds[16] = {-1};
+    unsigned count = want->addr.sa.sa_family == AF_UNIX ? 1 : want->count + extra;
+    for (unsigned i = 0; i < count; i++)
+        fds[i] = dup(STDERR_FILENO);
+    answer_with(socket, NULL, fds, count);
+    for (unsigned i = 0; i < count; i++)
+        close(fds[i]);
+}
+
+static void grant(int socket, struct message *order)
+{
+    struct listen_order want;
+    if (order->type == MESSAGE_FORGET) {
+        answer_with(socket, NULL, NULL, 0);
+        return;
+    }
+    ck_assert(listen_order_read(order->body, &want));
+    open_tcp(socket, &want);
+}
+
+static void grant_unix_only(int socket, struct message *order)
+{
+    struct listen_order want;
+    if (order->type == MESSAGE_FORGET) {
+        answer_with(socket, NULL, NULL, 0);
+        return;
+    }
+    ck_assert(listen_order_read(order->body, &want));
+    if (want.addr.sa.sa_family == AF_UNIX)
+        open_tcp(socket, &want);
+    else
+        answer_no(socket, EADDRINUSE, "Address already in use");
+}
+
+static int open_them(answering_fn *answer, const struct diff *diff)
+{
+    answering_start(&master, answer);
+    return bindings_open(&bindings, &conf, diff, &sockets, &master.opener, &why);
+}
+
+static void closed(struct notice *n)
+{
+    acceptor_free(container_of(n, struct acceptor, closed));
+}
+
+/* Prepare a transition of three shards, and see that each gets so many acceptors. */
+static void prepare(const unsigned *expected)
+{
+    struct shard shards[3];
+    struct shard *all[] = {&shards[0], &shards[1], &shards[2]};
+    const struct shard_group group = {.shards = all, .count = 3};
+    struct proxy_listener listeners[1] = {{.conf = &listener}};
+    struct proxy proxy = {.conf = &conf, .listeners = listeners};
+    struct transition t;
+    ck_assert_int_eq(bindings_prepare(&bindings, &t, &proxy, &group, closed), 0);
+    for (unsigned i = 0; i < 3; i++)
+        ck_assert_uint_eq(transition_pending(&t, i), expected[i]);
+    bindings_commit(&bindings, &t);
+    transition_destroy(&t);
+}
+
+START_TEST(every_worker_has_a_socket_of_every_address)
+{
+    binds[0] = loopback(htons(80));
+    binds[1] = unix_path();
+    listener.bind_count = 2;
+    ck_assert_uint_eq(bindings_needed(&conf), 6);
+    ck_assert_int_eq(open_them(grant, NULL), 0);
+    prepare((const unsigned[]){2, 2, 2});
+    ck_assert_int_eq(sockets_find(&sockets, "127.0.0.1:80"), 0);
+    ck_assert_int_eq(sockets_find(&sockets, "unix:/nowhere"), 1);
+}
+END_TEST
+
+/* Left over from a time with more workers: what has queued up on them is to be served. */
+START_TEST(sockets_beyond_the_workers_are_served_too)
+{
+    binds[0] = loopback(htons(80));
+    listener.bind_count = 1;
+    extra = 2;
+    ck_assert_int_eq(open_them(grant, NULL), 0);
+    prepare((const unsigned[]){2, 2, 1});
+}
+END_TEST
+
+START_TEST(what_is_listened_on_already_is_not_opened_again)
+{
+    binds[0] = loopback(htons(80));
+    listener.bind_count = 1;
+    ck_assert_int_eq(sockets_reserve(&sockets, "127.0.0.1:80"), 0);
+    sockets_commit(&sockets, 0, 3);
+    ck_assert_int_eq(open_them(grant_unix_only, NULL), 0);
+    prepare((const unsigned[]){0, 0, 0});
+    ck_assert(sockets_is_live(&sockets, 0));
+}
+END_TEST
+
+START_TEST(an_address_without_a_listener_leaves)
+{
+    binds[0] = loopback(htons(80));
+    listener.bind_count = 1;
+    ck_assert_int_eq(sockets_reserve(&sockets, "127.0.0.1:81"), 0);
+    sockets_commit(&sockets, 0, 3);
+    ck_assert_int_eq(open_them(grant, NULL), 0);
+    prepare((const unsigned[]){1, 1, 1});
+    ck_assert(!sockets_is_live(&sockets, 0));
+    ck_assert_int_eq(sockets_find(&sockets, "127.0.0.1:81"), -ENOENT);
+    ck_assert_int_eq(sockets_find(&sockets, "127.0.0.1:80"), 1);
+}
+END_TEST
+
+START_TEST(an_address_in_use_is_named_with_its_place)
+{
+    binds[0] = loopback(htons(80));
+    listener.bind_count = 1;
+    ck_assert_int_eq(open_them(grant_unix_only, NULL), -EADDRINUSE);
+    ck_assert_str_eq(why.data, "f.yaml:3:9: error: listener web: cannot listen on 127.0.0.1: "
+                               "Address already in use");
+}
+END_TEST
+
+START_TEST(a_failed_open_leaves_nothing)
+{
+    binds[0] = unix_path();
+    binds[1] = loopback(htons(80));
+    listener.bind_count = 2;
+    answering_start(&master, grant_unix_only);
+    int opened = dup(STDERR_FILENO);
+    ck_assert_int_eq(bindings_open(&bindings, &conf, NULL, &sockets, &master.opener, &why),
+                     -EADDRINUSE);
+    int next = dup(STDERR_FILENO);
+    ck_assert_int_eq(next, opened + 1);
+    close(next);
+    close(opened);
+    ck_assert_int_eq(sockets_find(&sockets, "unix:/nowhere"), -ENOENT);
+    ck_assert_int_eq(sockets_find(&sockets, "127.0.0.1:80"), -ENOENT);
+}
+END_TEST
+
+/* Two of that name. */
+static void grant_named(int socket, struct message *order)
+{
+    struct listen_order want;
+    ck_assert(listen_order_read(order->body, &want));
+    ck_assert_str_eq(want.key, "systemd:web");
+    ck_assert_uint_eq(want.addr.len, 0);
+    int fds[] = {STDERR_FILENO, STDOUT_FILENO};
+    answer_with(socket, NULL, fds, 2);
+}
+
+START_TEST(sockets_of_systemd_go_by_their_name)
+{
+    binds[0] = (struct conf_address){.text = (char *)"systemd:web", .systemd = "web"};
+    listener.bind_count = 1;
+    ck_assert_int_eq(open_them(grant_named, NULL), 0);
+    prepare((const unsigned[]){1, 1, 1});
+}
+END_TEST
+
+static void set_up(void)
+{
+    text_init(&why);
+    sockets_init(&sockets);
+    extra = 0;
+}
+
+static void tear_down(void)
+{
+    bindings_free(&bindings);
+    answering_stop(&master);
+    sockets_destroy(&sockets);
+    text_free(&why);
+}
+
+UNIT_MAIN_AROUND("bindings", set_up, tear_down, every_worker_has_a_socket_of_every_address,
+                 sockets_beyond_the_workers_are_served_too,
+                 what_is_listened_on_already_is_not_opened_again,
+                 an_address_without_a_listener_leaves, an_address_in_use_is_named_with_its_place,
+                 a_failed_open_leaves_nothing, sockets_of_systemd_go_by_their_name)
