@@ -138,37 +138,6 @@ int socket_listen(const struct addr *a, const struct socket_listen_options *o)
     return rc;
 }
 
-/* Back to the kernel's own tuning (Linux 5.14), before a size is set or is not. */
-static int unlock_buffers(int fd)
-{
-    int rc = set_int(fd, SOL_SOCKET, SO_BUF_LOCK, 0);
-    return rc == -ENOPROTOOPT ? 0 : rc;
-}
-
-static int set_again(int fd, const struct socket_listen_options *o)
-{
-    int rc = set_int(fd, IPPROTO_TCP, TCP_NODELAY, o->common.nodelay);
-    if (rc == 0)
-        rc = set_int(fd, SOL_SOCKET, SO_KEEPALIVE, o->common.keepalive.idle > 0);
-    if (rc == 0)
-        rc = set_int(fd, IPPROTO_TCP, TCP_DEFER_ACCEPT, seconds_up(o->defer_accept, INT_MAX));
-    if (rc == 0 && o->fastopen > 0)
-        rc = set_int(fd, IPPROTO_TCP, TCP_FASTOPEN, o->fastopen);
-    return rc;
-}
-
-int socket_listen_again(int fd, int family, const struct socket_listen_options *o)
-{
-    int rc = unlock_buffers(fd);
-    if (rc == 0 && is_tcp(family))
-        rc = set_again(fd, o);
-    if (rc == 0)
-        rc = socket_set_options(fd, family, &o->common);
-    if (rc == 0 && listen(fd, o->backlog) != 0)
-        rc = -errno;
-    return rc;
-}
-
 int socket_probe(const struct addr *a, bool dual_stack)
 {
     int family = a->sa.sa_family;

@@ -46,12 +46,6 @@ struct socket_listen_options {
 int socket_listen(const struct addr *a, const struct socket_listen_options *o) WEFT_MUSTCHECK;
 
 /**
- * Set a listening socket to other options: those that can be changed while it listens, the backlog
- * among them. Returns 0 or the first -errno.
- */
-int socket_listen_again(int fd, int family, const struct socket_listen_options *o) WEFT_MUSTCHECK;
-
-/**
  * Say whether someone else listens on a TCP address already: a SO_REUSEPORT socket would share
  * it with them silently.
  *

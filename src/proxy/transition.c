@@ -73,14 +73,6 @@ void transition_add(struct transition *t, unsigned shard, struct acceptor *a)
     list_push_back(&t->shares[shard].acceptors, &a->link);
 }
 
-size_t transition_pending(const struct transition *t, unsigned shard)
-{
-    size_t count = 0;
-    list_for_each (l, &t->shares[shard].acceptors)
-        count++;
-    return count;
-}
-
 void transition_begin(struct transition *t)
 {
     for (unsigned i = 0; i < t->group->count; i++)

@@ -47,9 +47,6 @@ int transition_init(struct transition *t, struct proxy *to, const struct shard_g
 /** Have a shard start an acceptor. Owns: the acceptor, from here on. */
 void transition_add(struct transition *t, unsigned shard, struct acceptor *a);
 
-/** How many acceptors a shard is to start. */
-size_t transition_pending(const struct transition *t, unsigned shard);
-
 /** Let all shards go over. Nothing in it may change until it is done. Thread: control. */
 void transition_begin(struct transition *t);
 

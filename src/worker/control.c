@@ -36,17 +36,14 @@ static void deliver_nudge(struct notice *n)
     (void)n;
 }
 
-int control_init(struct control *c, const struct conf_process *conf, struct reloads *reloads,
-                 int events)
+int control_init(struct control *c, unsigned count, int64_t drain_timeout, int events)
 {
-    unsigned count = conf->workers;
     *c = (struct control){
         .sched = sched_new(&(struct sched_options){0}),
         .workers = calloc(count, sizeof(*c->workers)),
         .group = {.shards = calloc(count, sizeof(*c->group.shards)), .count = count},
         .count = count,
-        .reloads = reloads,
-        .drain_timeout = conf->drain_timeout,
+        .drain_timeout = drain_timeout,
         .drain_until = CLOCK_NEVER,
         .nudge.deliver = deliver_nudge,
     };
@@ -116,7 +113,7 @@ static bool is_file(const struct log_target *t, const char *path)
 /* Where both logs are one file, its two targets are one output: one descriptor is enough. */
 void control_reopen_log(struct control *c, const char *path, int fd)
 {
-    struct log_options o = c->reloads->log;
+    struct log_options o = c->log;
     o.error.fd = o.access.fd = -1;
     if (is_file(&o.error, path))
         o.error.fd = fd;
@@ -128,6 +125,13 @@ void control_reopen_log(struct control *c, const char *path, int fd)
     int err = log_set(&o, &where);
     if (err < 0)
         log_line(LOG_LEVEL_ERROR, "%s is not reopened: %s", path, error_text(err));
+}
+
+/* A reload here is not built yet: a new process does it. */
+void control_reload(struct control *c, struct message *m)
+{
+    (void)m;
+    link_send(&c->link, MESSAGE_VERDICT, json_pack("{s:b}", "restart", 1));
 }
 
 void control_verdict(struct control *c, const struct message *m)
@@ -206,7 +210,6 @@ static void control_main(void *arg)
     link_start(&c->link);
     struct fiber *watch = fiber_spawn("watch", watch_run, c, true);
     await_workers(c);
-    reload_abandon(c->reloads);
     stop_fiber(watch);
     link_stop(&c->link);
     log_line(LOG_LEVEL_INFO, "stopped");

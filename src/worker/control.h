@@ -18,7 +18,6 @@
 #include "fiber/sched.h"
 #include "proxy/notice.h"
 #include "worker/link.h"
-#include "worker/reload.h"
 #include "worker/thread.h"
 
 struct control_worker;
@@ -30,19 +29,18 @@ struct control {
     struct control_worker *workers;
     struct shard_group group; /* the workers' shards */
     unsigned count;
-    unsigned started;        /* workers whose threads were started */
-    unsigned ended;          /* of them, those that have said their last word */
-    struct link link;        /* to the master */
-    struct reloads *reloads; /* not owned */
-    int64_t drain_timeout;   /* [ns] 0: as long as it takes */
-    int64_t drain_until;     /* [monotonic ns] CLOCK_NEVER while serving */
+    unsigned started;       /* workers whose threads were started */
+    unsigned ended;         /* of them, those that have said their last word */
+    struct link link;       /* to the master */
+    struct log_options log; /* as the log was last set */
+    int64_t drain_timeout;  /* [ns] 0: as long as it takes */
+    int64_t drain_until;    /* [monotonic ns] CLOCK_NEVER while serving */
     bool draining;
     bool ending;
 };
 
-/** Prepare for the workers that `conf` asks for, with a socket to the master that it owns. Returns
- * 0 or -errno. */
-int control_init(struct control *c, const struct conf_process *conf, struct reloads *reloads,
+/** Prepare for `count` workers, with a socket to the master that it owns. Returns 0 or -errno. */
+int control_init(struct control *c, unsigned count, int64_t drain_timeout,
                  int events) WEFT_MUSTCHECK;
 
 /** The n-th worker, to be filled in and started. */
@@ -64,6 +62,9 @@ void control_end(struct control *c);
 
 /** A log file was opened anew at its path. Owns: takes `fd`. */
 void control_reopen_log(struct control *c, const char *path, int fd);
+
+/** Load a configuration. */
+void control_reload(struct control *c, struct message *m);
 
 /** What was asked of the master has come to an end. */
 void control_verdict(struct control *c, const struct message *m);

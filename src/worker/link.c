@@ -74,7 +74,7 @@ static void take_message(struct link *l, struct message *m)
         control_reopen_log(l->control, message_string(m, "path"), message_take_fd(m, 0));
         break;
     case MESSAGE_RELOAD:
-        reload_begin(l->control->reloads, m);
+        control_reload(l->control, m);
         break;
     case MESSAGE_VERDICT:
         control_verdict(l->control, m);

@@ -19,11 +19,15 @@
 #include "fiber/sched.h"
 #include "io/buffers.h"
 #include "io/pipes.h"
+#include "proxy/acceptor.h"
 #include "proxy/session.h"
+#include "proxy/transition.h"
 #include "worker/control.h"
+#include "worker/limits.h"
+#include "worker/loading.h"
 #include "worker/opener.h"
 #include "worker/privileges.h"
-#include "worker/reload.h"
+#include "worker/sockets.h"
 #include "worker/thread.h"
 
 /* What a process is made of; a failed start leaves what it did not come to as zero. */
@@ -31,10 +35,14 @@ struct process {
     int events;           /* socket to the master; taken by the control */
     struct opener opener; /* to the master as well */
     struct message hello;
-    const struct conf *conf; /* of the start */
-    struct reloads reloads;
+    const struct conf *conf;
+    struct limits limits;
+    struct sockets sockets;
+    struct proxy *proxy;
+    struct transition transition; /* to `proxy` */
     struct pool *sessions;
     struct control control;
+    struct log_options log;
     bool logging;
 };
 
@@ -84,12 +92,35 @@ static void tune_allocator(void)
 #endif
 }
 
+static int open_target(struct process *p, struct log_target *t, bool errors)
+{
+    t->fd = -1;
+    if (t->output != LOG_OUTPUT_FILE)
+        return 0;
+    t->fd = opener_log(&p->opener, t->path, errors);
+    return t->fd < 0 ? t->fd : 0;
+}
+
+static int open_logs(struct process *p, struct text *why)
+{
+    const struct conf_log *c = &p->conf->log;
+    p->log =
+        (struct log_options){.error = c->error, .error_level = c->error_level, .access = c->access};
+    const char *path = c->error.path;
+    int err = open_target(p, &p->log.error, true);
+    if (err == 0) {
+        path = c->access.path;
+        err = open_target(p, &p->log.access, false);
+    }
+    if (err < 0)
+        text_format(why, "error: log: %s: %s", path, error_text(err));
+    return err;
+}
+
 static int start_log(struct process *p, struct text *why)
 {
     const char *path = NULL;
-    struct log_options *o = &p->reloads.log;
-    int err = log_start(o, &path);
-    o->error.fd = o->access.fd = -1; /* they are the log's */
+    int err = log_start(&p->log, &path);
     if (err < 0)
         text_format(why, "error: log: %s: %s", path != NULL ? path : "cannot start",
                     error_text(err));
@@ -97,11 +128,62 @@ static int start_log(struct process *p, struct text *why)
     return err;
 }
 
-static int make_pools(struct process *p)
+static int find_limits(struct process *p, struct text *why)
+{
+    int err = limits_find(p->conf, sockets_needed(p->conf), &p->limits);
+    if (err < 0)
+        text_format(why,
+                    "error: the descriptor limit of %u is too low: %u are needed before the "
+                    "first connection",
+                    p->limits.descriptors, p->limits.reserved);
+    return err;
+}
+
+static int make_proxy(struct process *p)
 {
     int err = io_buffers_init();
+    if (err < 0)
+        return err;
+    pipes_set_budget(p->limits.pipes);
     p->sessions = session_pool_new();
-    return err == 0 && p->sessions == NULL ? -ENOMEM : err;
+    const struct proxy_options o = {
+        .conf = p->conf,
+        .generation = (uint64_t)message_integer(&p->hello, "generation"),
+        .max_connections = p->limits.max_connections,
+        .shards = p->control.count,
+    };
+    p->proxy = proxy_new(&o);
+    if (p->sessions == NULL || p->proxy == NULL)
+        return -ENOMEM;
+    proxy_apply_limits(p->proxy);
+    return 0;
+}
+
+static void acceptor_closed(struct notice *n)
+{
+    acceptor_free(container_of(n, struct acceptor, closed));
+}
+
+static void all_entered(struct transition *t)
+{
+    (void)t;
+}
+
+/* Make the acceptors of all listening sockets; the shards start them. */
+static int make_acceptors(struct process *p)
+{
+    int err = transition_init(&p->transition, p->proxy, &p->control.group, p->conf->listener_count);
+    p->transition.done = all_entered;
+    for (size_t i = 0; err == 0 && i < p->sockets.count; i++) {
+        struct listening *l = &p->sockets.all[i];
+        struct acceptor *a = acceptor_new(&p->proxy->listeners[l->listener], (unsigned)l->listener,
+                                          l->fd, acceptor_closed);
+        if (a == NULL)
+            return -ENOMEM;
+        l->fd = -1;
+        transition_add(&p->transition, l->worker, a);
+    }
+    return err;
 }
 
 static int prepare_workers(struct process *p)
@@ -121,12 +203,14 @@ static int start_workers(struct process *p)
 {
     int err = prepare_workers(p);
     if (err == 0)
-        err = reloads_start(&p->reloads);
+        err = make_acceptors(p);
     for (unsigned i = 0; err == 0 && i < p->control.count; i++) {
         err = worker_start(control_worker(&p->control, i));
         if (err == 0)
             p->control.started++;
     }
+    if (err == 0)
+        transition_begin(&p->transition);
     return err;
 }
 
@@ -134,7 +218,7 @@ static void say_started(const struct process *p)
 {
     struct text limits;
     text_init(&limits);
-    limits_describe(&p->reloads.limits, p->conf, &limits);
+    limits_describe(&p->limits, p->conf, &limits);
     log_line(LOG_LEVEL_INFO, "weft %s: %zu listeners, %u workers; %s", PACKAGE_VERSION,
              p->conf->listener_count, p->conf->process.workers,
              limits.data != NULL ? limits.data : "");
@@ -150,13 +234,28 @@ static int write_pid_file(struct process *p, struct text *why)
     return err;
 }
 
+/* What is to be had as the user that weft was started as. */
+static int open_all(struct process *p, struct text *why)
+{
+    int err = find_limits(p, why);
+    if (err == 0)
+        err = sockets_open(&p->sockets, p->conf, &p->opener, why);
+    if (err == 0)
+        err = open_logs(p, why);
+    if (err == 0)
+        err = write_pid_file(p, why);
+    return err;
+}
+
 static int make_all(struct process *p, struct text *why)
 {
     tune_allocator();
-    int err = control_init(&p->control, &p->conf->process, &p->reloads, p->events);
+    int err = control_init(&p->control, p->conf->process.workers, p->conf->process.drain_timeout,
+                           p->events);
     p->events = -1;
+    p->control.log = p->log;
     if (err == 0)
-        err = make_pools(p);
+        err = make_proxy(p);
     if (err == 0)
         err = start_workers(p);
     if (err < 0)
@@ -179,9 +278,9 @@ static int start(struct process *p, struct text *why)
     tame_signals();
     int err = receive_hello(p);
     if (err == 0)
-        err = reloads_load_first(&p->reloads, &p->hello, &p->conf, why);
+        err = loading_read(&p->hello, &p->opener, &p->conf, why);
     if (err == 0)
-        err = write_pid_file(p, why);
+        err = open_all(p, why);
     if (err == 0)
         err = privileges_drop(&p->conf->process, why);
     if (err == 0)
@@ -193,8 +292,10 @@ static int start(struct process *p, struct text *why)
 
 static void finish(struct process *p)
 {
+    transition_destroy(&p->transition);
     control_destroy(&p->control);
-    reloads_destroy(&p->reloads);
+    proxy_free(p->proxy);
+    sockets_close(&p->sockets);
     pool_free(p->sessions);
     if (p->logging)
         log_stop();
@@ -232,7 +333,6 @@ int process_run(int events, int orders)
     prctl(PR_SET_NAME, "weft");
     struct process p = {.events = events, .control.link.events.fd = -1};
     opener_init(&p.opener, orders);
-    reloads_init(&p.reloads, &p.control, &p.opener);
     struct text why;
     text_init(&why);
     int err = start(&p, &why);

@@ -1,177 +1,112 @@
 #include "worker/sockets.h"
 
-#include <assert.h>
 #include <errno.h>
-#include <search.h>
-#include <stdint.h>
+#include <fcntl.h>
 #include <stdlib.h>
-#include <string.h>
+#include <unistd.h>
 
-enum stage { RESERVED, LIVE, LEAVING };
+#include "base/error.h"
+#include "base/socket.h"
+#include "proxy/proxy.h"
 
-struct socket_address {
-    char *key; /* owned */
-    unsigned number;
-    unsigned open; /* acceptors that have not closed their sockets */
-    enum stage stage;
-};
-
-void sockets_init(struct sockets *s)
+unsigned sockets_needed(const struct conf *conf)
 {
-    *s = (struct sockets){.all = NULL};
-    pthread_mutex_init(&s->lock, NULL);
+    size_t binds = 0;
+    for (size_t i = 0; i < conf->listener_count; i++)
+        binds += conf->listeners[i].bind_count;
+    return (unsigned)binds * conf->process.workers;
 }
 
-static int compare(const void *a, const void *b)
+static int add(struct sockets *s, const struct listening *l)
 {
-    const struct socket_address *x = a, *y = b;
-    return strcmp(x->key, y->key);
+    struct listening *more = realloc(s->all, (s->count + 1) * sizeof(*more));
+    if (more == NULL) {
+        close(l->fd);
+        return -ENOMEM;
+    }
+    s->all = more;
+    s->all[s->count++] = *l;
+    return 0;
 }
 
-static struct socket_address *find(const struct sockets *s, const char *key)
+/* Every worker has to have one: where there are fewer sockets than workers, they are duplicated. */
+static int distribute(struct sockets *s, size_t listener, const struct conf_address *a,
+                      struct opened *got)
 {
-    const struct socket_address sought = {.key = (char *)(uintptr_t)key};
-    struct socket_address *const *found = tfind(&sought, &s->index, compare);
-    return found != NULL ? *found : NULL;
+    unsigned workers = s->conf->process.workers;
+    unsigned count = got->count > workers ? got->count : workers;
+    int err = got->count > 0 ? 0 : -EPROTO;
+    for (unsigned i = 0; err == 0 && i < count; i++) {
+        struct listening l = {.listener = listener, .bind = a, .worker = i % workers};
+        l.fd = fcntl(got->fds[i % got->count], F_DUPFD_CLOEXEC, 0);
+        err = l.fd < 0 ? -errno : add(s, &l);
+    }
+    return err;
 }
 
-/* Out of the table; its key is the caller's. */
-static char *forget(struct sockets *s, struct socket_address *a)
+static void make_order(const struct sockets *s, size_t listener, const struct conf_address *a,
+                       char *key, struct listen_order *ret)
 {
-    char *key = a->key;
-    s->all[a->number] = NULL;
-    free(a);
-    return key;
+    *ret = (struct listen_order){.key = a->systemd != NULL ? a->text : key,
+                                 .addr = a->addr,
+                                 .any = a->any,
+                                 .count = s->conf->process.workers};
+    proxy_listen_options(&s->conf->listeners[listener], &ret->options);
+    addr_format(&a->addr, key);
 }
 
-static void unindex(struct sockets *s, struct socket_address *a)
+static void explain(struct text *why, const struct conf_listener *l, const struct conf_address *a,
+                    const struct text *reason)
 {
-    if (a->stage != LEAVING)
-        tdelete(a, &s->index, compare);
+    if (a->mark.file != NULL && a->mark.line > 0)
+        text_format(why, "%s:%u:%u: ", a->mark.file, a->mark.line, a->mark.column);
+    text_format(why, "error: listener %s: cannot listen on %s: %s", l->name, a->text,
+                reason->data != NULL ? reason->data : "out of memory");
 }
 
-void sockets_destroy(struct sockets *s)
+static int open_bind(struct sockets *s, size_t listener, const struct conf_address *a,
+                     struct opener *opener, struct text *why)
+{
+    char key[ADDR_TEXT_SIZE];
+    struct listen_order want;
+    struct opened got;
+    struct text reason;
+    text_init(&reason);
+    make_order(s, listener, a, key, &want);
+    int err = opener_listen(opener, &want, &got, &reason);
+    if (err < 0) {
+        explain(why, &s->conf->listeners[listener], a, &reason);
+    } else {
+        err = distribute(s, listener, a, &got);
+        opened_free(&got);
+    }
+    text_free(&reason);
+    return err;
+}
+
+void sockets_close(struct sockets *s)
 {
     for (size_t i = 0; i < s->count; i++) {
-        if (s->all[i] == NULL)
-            continue;
-        unindex(s, s->all[i]);
-        free(forget(s, s->all[i]));
+        if (s->all[i].fd >= 0)
+            close(s->all[i].fd);
     }
     free(s->all);
-    pthread_mutex_destroy(&s->lock);
+    *s = (struct sockets){0};
 }
 
-int sockets_find(struct sockets *s, const char *key)
+int sockets_open(struct sockets *ret, const struct conf *conf, struct opener *opener,
+                 struct text *why)
 {
-    pthread_mutex_lock(&s->lock);
-    const struct socket_address *a = find(s, key);
-    int number = a != NULL ? (int)a->number : -ENOENT;
-    pthread_mutex_unlock(&s->lock);
-    return number;
-}
-
-/* --- reserving --------------------------------------------------------------------------- */
-
-/* A free place: the table grows when there is none. */
-static int find_place(struct sockets *s)
-{
-    for (size_t i = 0; i < s->count; i++) {
-        if (s->all[i] == NULL)
-            return (int)i;
+    struct sockets s = {.conf = conf};
+    int err = 0;
+    for (size_t i = 0; err == 0 && i < conf->listener_count; i++) {
+        const struct conf_listener *l = &conf->listeners[i];
+        for (size_t k = 0; err == 0 && k < l->bind_count; k++)
+            err = open_bind(&s, i, &l->binds[k], opener, why);
     }
-    size_t count = s->count > 0 ? 2 * s->count : 16;
-    struct socket_address **more = realloc(s->all, count * sizeof(*more));
-    if (more == NULL)
-        return -ENOMEM;
-    memset(more + s->count, 0, (count - s->count) * sizeof(*more));
-    int place = (int)s->count;
-    s->all = more;
-    s->count = count;
-    return place;
-}
-
-static int reserve(struct sockets *s, const char *key)
-{
-    int place = find_place(s);
-    struct socket_address *a = place >= 0 ? calloc(1, sizeof(*a)) : NULL;
-    if (a == NULL)
-        return -ENOMEM;
-    a->number = (unsigned)place;
-    a->key = strdup(key);
-    if (a->key == NULL || tsearch(a, &s->index, compare) == NULL) {
-        free(a->key);
-        free(a);
-        return -ENOMEM;
-    }
-    s->all[place] = a;
-    return place;
-}
-
-int sockets_reserve(struct sockets *s, const char *key)
-{
-    pthread_mutex_lock(&s->lock);
-    assert(find(s, key) == NULL);
-    int number = reserve(s, key);
-    pthread_mutex_unlock(&s->lock);
-    return number;
-}
-
-void sockets_release(struct sockets *s, unsigned number)
-{
-    pthread_mutex_lock(&s->lock);
-    struct socket_address *a = s->all[number];
-    assert(a->stage == RESERVED);
-    unindex(s, a);
-    free(forget(s, a));
-    pthread_mutex_unlock(&s->lock);
-}
-
-size_t sockets_numbers(struct sockets *s)
-{
-    pthread_mutex_lock(&s->lock);
-    size_t count = s->count;
-    pthread_mutex_unlock(&s->lock);
-    return count;
-}
-
-/* --- what becomes of them ---------------------------------------------------------------- */
-
-void sockets_commit(struct sockets *s, unsigned number, unsigned open)
-{
-    pthread_mutex_lock(&s->lock);
-    assert(s->all[number]->stage == RESERVED);
-    s->all[number]->stage = LIVE;
-    s->all[number]->open = open;
-    pthread_mutex_unlock(&s->lock);
-}
-
-bool sockets_is_live(struct sockets *s, unsigned number)
-{
-    return s->all[number] != NULL && s->all[number]->stage == LIVE;
-}
-
-void sockets_leave(struct sockets *s, unsigned number)
-{
-    pthread_mutex_lock(&s->lock);
-    unindex(s, s->all[number]);
-    s->all[number]->stage = LEAVING;
-    pthread_mutex_unlock(&s->lock);
-}
-
-char *sockets_closed(struct sockets *s, unsigned number)
-{
-    char *key = NULL;
-    pthread_mutex_lock(&s->lock);
-    struct socket_address *a = s->all[number];
-    if (--a->open == 0) {
-        unindex(s, a);
-        key = forget(s, a);
-    }
-    if (key != NULL && find(s, key) != NULL) {
-        free(key);
-        key = NULL;
-    }
-    pthread_mutex_unlock(&s->lock);
-    return key;
+    if (err < 0)
+        sockets_close(&s);
+    else
+        *ret = s;
+    return err;
 }
