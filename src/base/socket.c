@@ -122,6 +122,18 @@ static int bind_to(int fd, const struct addr *a)
     return -EADDRINUSE;
 }
 
+/*
+ * As with a port, everyone may connect who can get there: that is for a path's directory to say.
+ * The umask is the whole process's, and as it was again at once.
+ */
+static int bind_for_all(int fd, const struct addr *a)
+{
+    mode_t before = umask(0111);
+    int rc = bind_to(fd, a);
+    umask(before);
+    return rc;
+}
+
 int socket_listen(const struct addr *a, const struct socket_listen_options *o)
 {
     int fd = open_socket(a->sa.sa_family);
@@ -129,7 +141,7 @@ int socket_listen(const struct addr *a, const struct socket_listen_options *o)
         return fd;
     int rc = set_listen_options(fd, a->sa.sa_family, o);
     if (rc == 0)
-        rc = bind_to(fd, a);
+        rc = bind_for_all(fd, a);
     if (rc == 0 && listen(fd, o->backlog) != 0)
         rc = -errno;
     if (rc == 0)

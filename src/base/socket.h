@@ -40,7 +40,8 @@ struct socket_listen_options {
 /**
  * Open a listening socket.
  *
- * A UNIX path left over by a process that is gone (nobody accepts there) is removed first.
+ * A UNIX path left over by a process that is gone (nobody accepts there) is removed first; the new
+ * one lets everyone connect who can reach it.
  * Returns the descriptor, which the caller owns, or the -errno of the first step that failed.
  */
 int socket_listen(const struct addr *a, const struct socket_listen_options *o) WEFT_MUSTCHECK;

@@ -306,6 +306,21 @@ START_TEST(unix_sockets_work)
 }
 END_TEST
 
+START_TEST(everyone_may_connect_to_a_path)
+{
+    make_dir();
+    struct addr a = unix_path(path);
+    struct stat st;
+    mode_t before = umask(0077);
+    int listener = listen_on(&a, &plain);
+    ck_assert_int_eq(umask(before), 0077);
+    ck_assert_int_eq(stat(path, &st), 0);
+    ck_assert_int_eq(st.st_mode & 0777, 0666);
+    close(listener);
+    remove_dir();
+}
+END_TEST
+
 START_TEST(a_stale_path_is_taken_over)
 {
     make_dir();
@@ -427,5 +442,6 @@ END_TEST
 UNIT_MAIN("socket", accepts_what_connects, options_are_handed_on, options_of_a_connection,
           deferred_accept_is_rounded_up, both_families_on_one_socket, an_address_in_use_is_told,
           time_wait_is_no_use, a_refused_connect_is_told, a_reset_is_a_reset, unix_sockets_work,
-          a_stale_path_is_taken_over, a_full_queue_is_not_stale, a_file_is_never_removed,
-          abstract_names_work, what_is_not_to_be_accepted_from, one_of_ours_from_now_on)
+          everyone_may_connect_to_a_path, a_stale_path_is_taken_over, a_full_queue_is_not_stale,
+          a_file_is_never_removed, abstract_names_work, what_is_not_to_be_accepted_from,
+          one_of_ours_from_now_on)
