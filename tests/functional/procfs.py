@@ -52,17 +52,22 @@ def _unix_listeners():
                 yield int(fields[6]), fields[7]
 
 
+def _listeners():
+    """Yield (inode, port or UNIX name) of every listening socket there is."""
+    yield from _tcp_listeners("/proc/net/tcp")
+    yield from _tcp_listeners("/proc/net/tcp6")
+    yield from _unix_listeners()
+
+
 def listening(pid):
     """The ports and UNIX names the process listens on, one entry a socket."""
     mine = socket_inodes(pid)
-    found = []
-    for source in (
-        _tcp_listeners("/proc/net/tcp"),
-        _tcp_listeners("/proc/net/tcp6"),
-        _unix_listeners(),
-    ):
-        found.extend(where for inode, where in source if inode in mine)
-    return found
+    return [where for inode, where in _listeners() if inode in mine]
+
+
+def listening_inodes(pid):
+    """The inode numbers of the sockets the process listens on."""
+    return socket_inodes(pid) & {inode for inode, _ in _listeners()}
 
 
 def status(pid, thread=None):

@@ -4,6 +4,7 @@ import pytest
 
 import backends
 import net
+import talk
 from service import UNIT, Service, installed, must, run
 
 
@@ -35,8 +36,8 @@ def service(request):
     s = Service()
     yield s
     if getattr(request.node, "failed", False):
-        print(s.systemctl("status").stdout)
-        print(s.journal_text())
+        print(s.systemctl("status", "--lines=0").stdout)
+        print(s.journal_text()[-8000:])
     s.clean()
 
 
@@ -50,12 +51,16 @@ def pytest_runtest_makereport(item, call):
 
 @pytest.fixture
 def proxy(service, backend):
-    """Factory: the service's configuration, one listener `front` and one pool `back`, is written."""
+    """Factory: the service's configuration, one listener `front` and one pool `back`, is written.
+
+    There are no access records, unless the test has its own idea of `log`.
+    """
 
     def make(*servers, bind="127.0.0.1:8080", listener=None, pool=None, **sections):
         config = {
             "listeners": {"front": {"bind": bind, "pool": "back", **(listener or {})}},
             "pools": {"back": {"servers": list(servers) or [backend().address], **(pool or {})}},
+            "log": {"access": {"output": "off"}},
             **sections,
         }
         service.configure(config)
@@ -76,3 +81,9 @@ def client():
     yield connect
     for s in made:
         net.reset(s)
+
+
+@pytest.fixture
+def arrivals():
+    """talk.Arrivals: clients that keep coming."""
+    return talk.Arrivals

@@ -63,9 +63,7 @@ class Service:
     def start(self):
         done = self.systemctl("start")
         assert done.returncode == 0, f"{done.stderr}{self.journal_text()}"
-        pid = self.main_pid()
-        until(lambda: procfs.listening(pid), "it listens")
-        return pid
+        return self.main_pid()
 
     def stop(self):
         done = self.systemctl("stop")
@@ -88,6 +86,18 @@ class Service:
 
     def main_pid(self):
         return int(self.show("MainPID"))
+
+    def worker_pids(self):
+        """The processes that the main process has started, as a set."""
+        main = str(self.main_pid())
+        found = set()
+        for name in filter(str.isdigit, os.listdir("/proc")):
+            try:
+                if procfs.status(name)["PPid"] == main:
+                    found.add(int(name))
+            except (FileNotFoundError, ProcessLookupError, KeyError):
+                pass  # gone while we looked
+        return found
 
     def wait_state(self, active, sub=None):
         """Wait until it is in this ActiveState, and SubState."""

@@ -1,6 +1,7 @@
 """Start, stop and failure, as systemctl, the journal and clients see them."""
 
 import os
+import pathlib
 import signal
 import stat
 
@@ -10,22 +11,9 @@ import net
 import procfs
 from backends import Background
 from service import installed
+from talk import FRONT, echoes, refused
 from waiting import Stopwatch, until
-
-FRONT = "127.0.0.1:8080"
-
-
-def echoes(s, word=b"hello"):
-    s.sendall(word)
-    return net.read_exactly(s, len(word)) == word
-
-
-def refused(address=FRONT):
-    try:
-        net.reset(net.open_client(address))
-    except ConnectionRefusedError:
-        return True
-    return False
+NOBODY = 65534
 
 
 def test_starts_as_installed(service):
@@ -56,7 +44,7 @@ def test_is_not_root_and_has_the_low_ports(service, proxy, client):
 def test_a_bad_file_fails_the_start_and_is_in_the_journal(service):
     service.drop_in("Unit", "StartLimitBurst=3")
     service.configure("listeners:\n  web: {bind: ':8080', pool: web}\nbackends: {}\n")
-    service.systemctl("start")
+    assert service.systemctl("start").returncode != 0
     service.wait_journal(f"{service.CONFIG}:3:1: error: unknown key 'backends'")
     service.wait_state("failed")
     assert service.show("ExecMainStatus") == "1"
@@ -65,7 +53,7 @@ def test_a_bad_file_fails_the_start_and_is_in_the_journal(service):
 def test_an_address_that_is_taken_is_tried_again_until_it_is_free(service, proxy, client, backend):
     squatter = backend(address=FRONT)
     proxy()
-    service.systemctl("start")
+    assert service.systemctl("start").returncode != 0
     service.wait_journal("cannot listen on 127.0.0.1:8080")
     squatter.close()
     service.wait_state("active", "running")
@@ -139,30 +127,29 @@ def test_is_not_restarted_when_it_was_asked_to_stop(service, proxy):
 
 
 def test_writes_to_its_log_directory(service, proxy, client):
-    proxy(log={"access": {"output": "/var/log/weft/access.log"}})
+    log = pathlib.Path("/var/log/weft/access.log")
+    proxy(log={"access": {"output": str(log)}})
     service.start()
-    net.reset(client())
 
-    def line(path):
-        try:
-            with open(path, encoding="utf-8") as f:
-                return f.read()
-        except FileNotFoundError:
-            return ""
+    def recorded():
+        s = client()
+        assert echoes(s)
+        net.reset(s)
+        return log.exists() and '"end":"client_reset"' in log.read_text(encoding="utf-8")
 
-    until(lambda: '"end":"client_reset"' in line("/var/log/weft/access.log"), "a record")
-    os.rename("/var/log/weft/access.log", "/var/log/weft/access.log.1")
+    until(recorded, "a record")
+    log.rename(log.with_suffix(".1"))
     assert service.systemctl("kill", "--signal=USR1", "--kill-whom=main").returncode == 0
-    until(lambda: os.path.exists("/var/log/weft/access.log"), "the log is opened anew")
-    net.reset(client())
-    until(lambda: '"end":"client_reset"' in line("/var/log/weft/access.log"), "a record")
+    until(recorded, "a record in the log that is opened anew")
 
 
 @pytest.mark.parametrize("output", ["stderr", "journal", "syslog"])
 def test_records_reach_the_journal(service, proxy, client, output):
     proxy(log={"access": {"output": output}, "error": {"output": output}})
     service.start()
-    net.reset(client())
+    s = client()
+    assert echoes(s)
+    net.reset(s)
     service.wait_journal('"end":"client_reset"')
 
 
@@ -171,6 +158,13 @@ def test_listens_in_its_runtime_directory(service, proxy, client):
     proxy(bind=f"unix:{path}")
     service.start()
     s = client(f"unix:{path}")
+    assert echoes(s)
+    s.close()
+    os.seteuid(NOBODY)
+    try:
+        s = client(f"unix:{path}")
+    finally:
+        os.seteuid(0)
     assert echoes(s)
     s.close()
     service.stop()
@@ -188,12 +182,13 @@ def test_resolves_names(service, proxy, client, backend):
 
 def test_pins_its_workers(service, proxy, client):
     proxy(weft={"workers": 2, "pin": True})
-    pid = service.start()
+    service.start()
     assert echoes(client())
     cpus = min(2, len(os.sched_getaffinity(0)))
 
     def pinned():
-        allowed = {procfs.status(pid, t)["Cpus_allowed_list"] for t in procfs.threads(pid)}
+        allowed = {procfs.status(pid, t)["Cpus_allowed_list"]
+                   for pid in service.worker_pids() for t in procfs.threads(pid)}
         return {cpu for cpu in allowed if cpu.isdigit()}
 
     until(lambda: len(pinned()) == cpus, "each worker has a CPU of its own")
