@@ -39,7 +39,7 @@ def test_a_stop_may_take_longer_than_the_unit_says(service, proxy, client):
     stopping = Background(service.stop)
     service.wait_state("deactivating")
     until(lambda: service.show("StatusText") == "stopping: 1 connections left", "the status")
-    stopping.join(5)
+    stopping.join(3.5)
     assert stopping.is_alive() and echoes(s)
     net.reset(s)
     stopping.result()
