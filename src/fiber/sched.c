@@ -5,7 +5,7 @@
 #include <string.h>
 #include <time.h>
 
-#include "fiber/overflow.h"
+#include "fiber/crash.h"
 #include "fiber/sched_internal.h"
 
 #define RUN_MAX      256                 /* fibers between two looks at the events */
@@ -88,7 +88,7 @@ static bool give_stack(struct sched *s, struct fiber *f)
 static void take_stack(struct sched *s, struct fiber *f)
 {
     if (unlikely(!stack_intact(s->stacks, f->stack)))
-        overflow_die(f->name);
+        crash_by_overflow(f);
 #ifdef FIBER_TSAN
     annotate_thread_free(f->thread);
 #endif

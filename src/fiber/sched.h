@@ -77,8 +77,14 @@ void sched_stats(const struct sched *s, struct sched_stats *ret);
  */
 int64_t sched_watch(struct sched *s, int64_t limit, char *ret_name, size_t size);
 
-/** Report a stack overflow as what it is: install the SIGSEGV handler (once a process) and this
- * thread's alternate stack. */
-int sched_catch_overflow(void) WEFT_MUSTCHECK;
+/** Report a crash, a stack overflow above all, as what it is: install signal handlers (once a
+ * process) and this thread's alternate stack. */
+int sched_catch_crash(void) WEFT_MUSTCHECK;
+
+/** Say what a crashed fiber was about, with a blank behind it, or nothing. In a signal handler. */
+typedef void crash_describe_fn(const struct fiber *f, void (*say)(const char *text));
+
+/** Have crash reports say more. To be called before there is a scheduler. */
+void sched_describe_crash(crash_describe_fn *fn);
 
 #endif

@@ -234,6 +234,27 @@ static void session_refuse(struct session *s, enum session_end end)
     pool_put(s->shard->sessions, s);
 }
 
+/* In a signal handler: no printf. */
+void session_describe_crash(const struct fiber *f, void (*say)(const char *text))
+{
+    if (f->done != session_done)
+        return;
+    const struct session *s = container_of(f, const struct session, fiber);
+    char digits[24];
+    char *at = digits + sizeof(digits) - 1;
+    uint64_t id = s->id;
+    *at = '\0';
+    do {
+        *--at = (char)('0' + id % 10);
+        id /= 10;
+    } while (id > 0);
+    say("(connection ");
+    say(at);
+    say(" of listener ");
+    say(s->listener->conf->name);
+    say(") ");
+}
+
 int session_start(struct shard *shard, struct proxy_listener *listener, int fd,
                   const struct addr *peer)
 {

@@ -61,6 +61,9 @@ int session_start(struct shard *shard, struct proxy_listener *listener, int fd,
 /** A turn of its relay, whose bytes are counted. Thread: the shard's. */
 enum relay_state session_turn(struct session *s);
 
+/** For sched_describe_crash(): says which connection it was. */
+void session_describe_crash(const struct fiber *f, void (*say)(const char *text));
+
 /** End a session for the reason `end`, as fast as it goes. Thread: the shard's. */
 void session_end(struct session *s, enum session_end end);
 

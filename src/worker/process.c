@@ -276,6 +276,7 @@ static int receive_hello(struct process *p)
 static int start(struct process *p, struct text *why)
 {
     tame_signals();
+    sched_describe_crash(session_describe_crash);
     int err = receive_hello(p);
     if (err == 0)
         err = loading_read(&p->hello, &p->opener, &p->conf, why);

@@ -3,6 +3,8 @@
 #include <errno.h>
 #include <sched.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/log.h"
@@ -10,7 +12,8 @@
 #include "fiber/sched.h"
 #include "io/pipes.h"
 
-#define KEEP_INTERVAL (5 * NSEC_PER_SEC) /* between looks at what the pools keep */
+#define KEEP_INTERVAL  (5 * NSEC_PER_SEC)    /* between looks at what the pools keep */
+#define STALL_INTERVAL (100 * NSEC_PER_MSEC) /* between looks for a file, in tests */
 
 /* Gives back what pools keep after a burst, until it is cancelled. */
 static void keeper_run(void *arg)
@@ -22,15 +25,35 @@ static void keeper_run(void *arg)
     }
 }
 
+/*
+ * For tests: a worker thread that is stuck for as long as the file named by WEFT_TEST_STALL exists.
+ */
+static void stall_run(void *arg)
+{
+    const char *path = arg;
+    while (fiber_sleep(clock_now() + STALL_INTERVAL) == 0) {
+        while (access(path, F_OK) == 0)
+            usleep(1000);
+    }
+}
+
+static void end_fiber(struct fiber *f)
+{
+    if (f == NULL)
+        return;
+    fiber_cancel(f);
+    (void)!fiber_join(f);
+}
+
 static void worker_main(void *arg)
 {
     struct worker *w = arg;
     struct fiber *keeper = fiber_spawn("keeper", keeper_run, NULL, true);
+    char *stall = w->number == 0 ? secure_getenv("WEFT_TEST_STALL") : NULL;
+    struct fiber *staller = stall != NULL ? fiber_spawn("stall", stall_run, stall, true) : NULL;
     shard_run(&w->shard);
-    if (keeper != NULL) {
-        fiber_cancel(keeper);
-        (void)!fiber_join(keeper);
-    }
+    end_fiber(staller);
+    end_fiber(keeper);
 }
 
 static void pin(const struct worker *w)
@@ -53,8 +76,8 @@ static void *worker_thread(void *arg)
     snprintf(name, sizeof(name), "weft/%u", w->number);
     pthread_setname_np(pthread_self(), name);
     pin(w);
-    if (sched_catch_overflow() < 0)
-        log_line(LOG_LEVEL_WARNING, "worker %u: a stack overflow will not be named", w->number);
+    if (sched_catch_crash() < 0)
+        log_line(LOG_LEVEL_WARNING, "worker %u: a crash will not be explained", w->number);
     sched_run(w->sched, "worker", worker_main, w);
     pipes_flush();
     w->ended(w);

@@ -1,4 +1,4 @@
-#include "fiber/overflow.h"
+#include "fiber/crash.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -26,37 +26,78 @@ static void say(const char *text)
     }
 }
 
-static void report(const char *name)
+static crash_describe_fn *describe;
+
+void sched_describe_crash(crash_describe_fn *fn)
 {
-    static_assert(STACK_SIZE == 64 * 1024, "the message has the size in words");
-    say("weft: fiber '");
-    say(name);
-    say("' overflowed its stack of 64 KiB\n");
+    describe = fn;
 }
 
-void overflow_die(const char *name)
+static void report(const struct fiber *f, const char *what)
 {
-    report(name);
+    say("weft: ");
+    if (f != NULL) {
+        say("fiber '");
+        say(f->name);
+        say("' ");
+        if (describe != NULL)
+            describe(f, say);
+    } else {
+        say("the loop ");
+    }
+    say(what);
+    say("\n");
+}
+
+static const char overflowed[] = "overflowed its stack of 64 KiB";
+static_assert(STACK_SIZE == 64 * 1024, "the message has the size in words");
+
+void crash_by_overflow(const struct fiber *f)
+{
+    report(f, overflowed);
+    signal(SIGABRT, SIG_DFL); /* there is no more to say */
     abort();
 }
 
 #ifdef FIBER_ASAN
 
-/* AddressSanitizer has a handler of its own, which knows more. */
-int sched_catch_overflow(void)
+/* AddressSanitizer has handlers of its own, which know more. */
+int sched_catch_crash(void)
 {
     return 0;
 }
 
 #else
 
+static const struct {
+    int number;
+    const char *what;
+} caught[] = {
+    {SIGSEGV, "crashed: SIGSEGV"}, {SIGBUS, "crashed: SIGBUS"}, {SIGFPE, "crashed: SIGFPE"},
+    {SIGILL, "crashed: SIGILL"},   {SIGABRT, "aborted"},
+};
+
+static const char *what_of(int signal)
+{
+    size_t i = 0;
+
+    while (caught[i].number != signal)
+        i++;
+    return caught[i].what;
+}
+
+/* A signal that somebody has sent says nothing about what we were doing; abort() sends one too. */
 static void on_fault(int signal, siginfo_t *info, void *context)
 {
     const struct sched *s = sched_current;
+    bool ours = info->si_code > 0 || signal == SIGABRT;
 
     (void)context;
-    if (s && s->current && stack_is_guard(s->stacks, info->si_addr))
-        report(s->current->name);
+    if (s != NULL && ours) {
+        bool overflow =
+            signal == SIGSEGV && s->current != NULL && stack_is_guard(s->stacks, info->si_addr);
+        report(s->current, overflow ? overflowed : what_of(signal));
+    }
     /* Returning runs the faulting instruction again, for a core dump that shows it. */
     struct sigaction action = {.sa_handler = SIG_DFL};
     sigaction(signal, &action, NULL);
@@ -80,11 +121,12 @@ static void install(void)
     struct sigaction action = {.sa_sigaction = on_fault, .sa_flags = SA_SIGINFO | SA_ONSTACK};
 
     install_result = -pthread_key_create(&altstack_key, altstack_free);
-    if (install_result == 0 && sigaction(SIGSEGV, &action, NULL) != 0)
-        install_result = -errno;
+    for (size_t i = 0; install_result == 0 && i < array_size(caught); i++)
+        if (sigaction(caught[i].number, &action, NULL) != 0)
+            install_result = -errno;
 }
 
-int sched_catch_overflow(void)
+int sched_catch_crash(void)
 {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
     stack_t stack = {.ss_size = ALTSTACK_SIZE};

@@ -1,4 +1,4 @@
-#include "fiber/overflow.h"
+#include "fiber/crash.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -61,7 +61,7 @@ static void play(void *arg)
     struct scene *scene = arg;
     struct sched *s = sched_new(&(struct sched_options){.guard = scene->guard});
 
-    if (sched_catch_overflow() != 0 || sched_catch_overflow() != 0) /* a second time: no harm */
+    if (sched_catch_crash() != 0 || sched_catch_crash() != 0) /* a second time: no harm */
         _exit(2);
     sched_run(s, "diver", scene->fn, &scene->depth);
     sched_free(s);
@@ -110,7 +110,7 @@ static void *catch_and_leave(void *arg)
 {
     stack_t *stack = arg;
 
-    if (sched_catch_overflow() != 0 || sigaltstack(NULL, stack) != 0)
+    if (sched_catch_crash() != 0 || sigaltstack(NULL, stack) != 0)
         stack->ss_sp = NULL;
     return NULL;
 }
@@ -143,8 +143,45 @@ START_TEST(another_fault_is_not_called_so)
     struct scene scene = {.fn = null_fiber};
 
     struct child c = in_child(play, &scene);
-    ck_assert_str_eq(c.said, "");
+    ck_assert_str_eq(c.said, "weft: fiber 'diver' crashed: SIGSEGV\n");
     ck_assert(died_of(&c, SIGSEGV));
+}
+END_TEST
+
+static void describe_diver(const struct fiber *f, void (*say)(const char *text))
+{
+    say(f->name[0] == 'd' ? "(deep) " : "(another) ");
+}
+
+static void play_described(void *arg)
+{
+    sched_describe_crash(describe_diver);
+    play(arg);
+}
+
+START_TEST(what_a_fiber_was_about_is_said)
+{
+    struct scene scene = {.fn = null_fiber};
+
+    struct child c = in_child(play_described, &scene);
+    ck_assert_str_eq(c.said, "weft: fiber 'diver' (deep) crashed: SIGSEGV\n");
+    ck_assert(died_of(&c, SIGSEGV));
+}
+END_TEST
+
+static void abort_fiber(void *arg)
+{
+    (void)arg;
+    abort();
+}
+
+START_TEST(abort_is_said)
+{
+    struct scene scene = {.fn = abort_fiber};
+
+    struct child c = in_child(play, &scene);
+    ck_assert_str_eq(c.said, "weft: fiber 'diver' aborted\n");
+    ck_assert(died_of(&c, SIGABRT));
 }
 END_TEST
 
@@ -186,8 +223,9 @@ START_TEST(canary_is_named)
 END_TEST
 
 #ifdef FIBER_ASAN
-UNIT_MAIN("overflow", canary_is_named)
+UNIT_MAIN("crash", canary_is_named)
 #else
-UNIT_MAIN("overflow", overflow_is_named, depth_that_fits_is_fine, another_fault_is_not_called_so,
-          sent_signal_ends_the_process, thread_frees_its_stack, canary_is_named)
+UNIT_MAIN("crash", overflow_is_named, depth_that_fits_is_fine, another_fault_is_not_called_so,
+          what_a_fiber_was_about_is_said, abort_is_said, sent_signal_ends_the_process,
+          thread_frees_its_stack, canary_is_named)
 #endif
