@@ -2,9 +2,11 @@
 
 import os
 import resource
+import shutil
 
 import pytest
 
+import accounts
 import backends
 import net
 import ports
@@ -70,8 +72,7 @@ class Factory:
         self.daemons = []
 
     def __call__(self, config=None, ready=True, **options):
-        directory = self.directory / f"weft{len(self.daemons)}"
-        directory.mkdir()
+        directory = self._make_directory()
         if isinstance(config, dict):
             config = self._complete(config, directory)
         daemon = Daemon(str(directory), config, **options)
@@ -80,14 +81,21 @@ class Factory:
             daemon.wait_ready()
         return daemon
 
-    @staticmethod
-    def _complete(config, directory):
+    def _make_directory(self):
+        directory = self.directory / f"weft{len(self.daemons)}"
+        directory.mkdir()
+        return directory
+
+    def _process(self):
+        """What a test usually wants of the daemon itself."""
+        if os.geteuid() == 0:  # else it may not reach the test's own directory
+            return {"workers": 1, "user": "root"}
+        return {"workers": 1}
+
+    def _complete(self, config, directory):
         """One worker and access records in a file, unless the test has its own idea."""
         complete = dict(config)
-        process = {"workers": 1}
-        if os.geteuid() == 0:  # else it may not reach the test's own directory
-            process["user"] = "root"
-        complete["weft"] = {**process, **(config.get("weft") or {})}
+        complete["weft"] = {**self._process(), **(config.get("weft") or {})}
         records = {"output": f"{directory}/access.log", "format": "json"}
         complete["log"] = {"access": records, **(config.get("log") or {})}
         return complete
@@ -115,11 +123,32 @@ class Factory:
     run = staticmethod(run)
 
 
-@pytest.fixture
-def weft(request, tmp_path, backend, address):
-    """Factory of daemons. At the end each must come to rest, leak nothing and exit with 0."""
-    factory = Factory(tmp_path, address)
-    yield factory
+class OrdinaryFactory(Factory):
+    """Starts daemons as an ordinary user, in a directory of that user's."""
+
+    def __init__(self, directory, new_address):
+        super().__init__(directory, new_address)
+        self.program = accounts.reachable(binary(), directory)
+
+    def __call__(self, config=None, ready=True, **options):
+        options = {"program": self.program, "account": accounts.options(), **options}
+        return super().__call__(config, ready, **options)
+
+    def _make_directory(self):
+        directory = super()._make_directory()
+        os.chown(directory, accounts.uid(), -1)
+        return directory
+
+    def _process(self):
+        return {"workers": 1}
+
+    def run(self, *arguments):
+        """As `run`, by that user."""
+        return run(*arguments, program=self.program, **accounts.options())
+
+
+def judge(factory, request, backend):
+    """Let the daemons come to rest, and say so where they do not."""
     failed = getattr(request.node, "report_call", None) is None or request.node.report_call.failed
     try:
         for daemon in factory.daemons:
@@ -137,3 +166,26 @@ def weft(request, tmp_path, backend, address):
     finally:
         for daemon in factory.daemons:
             daemon.kill()
+
+
+@pytest.fixture
+def weft(request, tmp_path, backend, address):
+    """Factory of daemons. At the end each must come to rest, leak nothing and exit with 0."""
+    factory = Factory(tmp_path, address)
+    yield factory
+    judge(factory, request, backend)
+
+
+@pytest.fixture
+def ordinary(request, backend, address):
+    """Factory as `weft`, of daemons that an ordinary user starts, whoever runs the tests.
+
+    `ordinary.directory` is that user's.
+    """
+    directory = accounts.make_directory()
+    try:
+        factory = OrdinaryFactory(directory, address)
+        yield factory
+        judge(factory, request, backend)
+    finally:
+        shutil.rmtree(directory)

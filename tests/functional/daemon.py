@@ -39,10 +39,10 @@ def environment():
     return merged
 
 
-def run(*arguments, timeout=30, **options):
+def run(*arguments, timeout=30, program=None, **options):
     """Run weft to its end, as for -t or a usage error, and return what it said."""
     done = subprocess.run(
-        [binary(), *map(str, arguments)],
+        [program or binary(), *map(str, arguments)],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -78,10 +78,12 @@ class Daemon:
     `limit`: RLIMIT_NOFILE, soft and hard, that it starts with.
     `stderr`: a descriptor; None for a file whose content `log()` returns.
     `under`: a program that runs it, as valgrind does, with its options.
+    `program`: the daemon, where it is not binary().
+    `account`: options of subprocess that say as whom.
     """
 
     def __init__(self, directory, config=None, arguments=(), limit=None, stderr=None, cpus=None,
-                 under=()):
+                 under=(), program=None, account=None):
         self.directory = directory
         self.config = yaml.safe_load(config) if isinstance(config, str) else config
         self.clients = []
@@ -94,10 +96,11 @@ class Daemon:
             with open(self._paths["config"], "w", encoding="utf-8") as f:
                 f.write(text)
             arguments = ("-c", self._paths["config"], *arguments)
-        self._process = self._start((*under, binary(), *arguments), limit, stderr, cpus)
+        command = (*under, program or binary(), *arguments)
+        self._process = self._start(command, limit, stderr, cpus, account or {})
         self.pid = self._process.pid
 
-    def _start(self, command, limit, stderr, cpus):
+    def _start(self, command, limit, stderr, cpus, account):
         def prepare():
             if limit:
                 resource.setrlimit(resource.RLIMIT_NOFILE, (limit, limit))
@@ -112,6 +115,7 @@ class Daemon:
                 stderr=err if stderr is None else stderr,
                 env=environment(),
                 preexec_fn=prepare,  # pylint: disable=subprocess-popen-preexec-fn
+                **account,
             )
 
     @property

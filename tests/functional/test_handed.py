@@ -91,7 +91,7 @@ def test_the_path_of_a_socket_is_left_alone(start, address):
     "given, words",
     [
         ([], ["systemd:web", "there is none at all"]),
-        ([("api", "v4"), ("admin", "v4"), ("api", "v4")], ["there are: systemd:api, systemd:admin"]),
+        ([("api", "v4"), ("b", "v4"), ("api", "v4")], ["there are: systemd:api, systemd:b"]),
         ([("web", "v4"), ("web", "pipe")], ["systemd:web", "it is no socket"]),
         ([("web", "datagram")], ["it is not a stream socket"]),
         ([("web", "idle")], ["it does not listen"]),
@@ -104,7 +104,7 @@ def test_what_does_not_fit(start, address, given, words):
 
 
 def test_who_connects_before_it_starts_is_served(start, address):
-    """systemd-socket-activate starts the program when somebody connects, as systemd does."""
+    """systemd-socket-activate starts it when somebody connects, as systemd does."""
     where = address("v4")
     launcher = programs.find("systemd-socket-activate")
     environment = [f"--setenv={name}" for name in os.environ]
