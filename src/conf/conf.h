@@ -26,6 +26,8 @@ struct conf_mark {
 
 enum conf_log_format { CONF_LOG_JSON, CONF_LOG_TEXT };
 
+enum conf_hash_key { CONF_HASH_SOURCE, CONF_HASH_SOURCE_PORT };
+
 enum conf_balance {
     CONF_ROUND_ROBIN,
     CONF_LEAST_CONN,
@@ -128,7 +130,8 @@ struct conf_listener {
 struct conf_server {
     char *name; /* as configured, else the address as written */
     struct conf_address address;
-    unsigned weight; /* 1 to 256 */
+    unsigned weight;          /* 1 to 256 */
+    unsigned max_connections; /* 0: unlimited */
     bool backup;
 };
 
@@ -142,6 +145,7 @@ struct conf_pool {
     char *name;
     struct conf_mark mark;
     enum conf_balance balance;
+    enum conf_hash_key hash_key;
     struct conf_server *servers;
     size_t server_count;
     int64_t connect_timeout; /* [ns] 0: the kernel's */

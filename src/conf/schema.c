@@ -27,11 +27,15 @@
 /* --- words ------------------------------------------------------------------------------- */
 
 static const struct schema_word balance_words[] = {
-    {"round_robin", CONF_ROUND_ROBIN, true},
-    {"least_conn", 0, false},
-    {"random", 0, false},
-    {"source_hash", 0, false},
-    {"maglev", 0, false},
+    {"round_robin", CONF_ROUND_ROBIN, true}, {"least_conn", CONF_LEAST_CONN, true},
+    {"random", CONF_RANDOM, true},           {"source_hash", CONF_SOURCE_HASH, true},
+    {"maglev", CONF_MAGLEV, true},           {.name = NULL},
+};
+
+static const struct schema_word hash_words[] = {
+    {"source", CONF_HASH_SOURCE, true},
+    {"source_port", CONF_HASH_SOURCE_PORT, true},
+    {"sni", 0, false},
     {.name = NULL},
 };
 
@@ -212,8 +216,9 @@ static const struct schema_key server_keys[] = {
      .what = "Where to connect."},
     {"weight", SCHEMA_NUMBER, AT(conf_server, weight), RANGE(1, 256), .fallback = "1",
      .what = "Share of the connections, in proportion to the other servers' weights."},
-    {"max_connections", SCHEMA_RESERVED, .fallback = "0",
-     .what = "Connections to this server at a time."},
+    {"max_connections", SCHEMA_NUMBER, AT(conf_server, max_connections), RANGE(1, CONNECTIONS_MAX),
+     .zero = "off", .fallback = "off",
+     .what = "Connections to this server at a time; off: as many as come."},
     {"backup", SCHEMA_BOOL, AT(conf_server, backup), .fallback = "off",
      .what = "Use this server only when no other one can be."},
     {"resolve", SCHEMA_RESERVED, .fallback = "off", .what = "Follow the name in the DNS."},
@@ -259,7 +264,8 @@ static const struct schema_group outlier_group = {.keys = outlier_keys};
 static const struct schema_key pool_keys[] = {
     {"balance", SCHEMA_CHOICE, AT(conf_pool, balance), .words = balance_words,
      .fallback = "round_robin", .what = "How a server is chosen for a connection."},
-    {"hash_key", SCHEMA_RESERVED, .fallback = "source", .what = "What the hashing balancers hash."},
+    {"hash_key", SCHEMA_CHOICE, AT(conf_pool, hash_key), .words = hash_words, .fallback = "source",
+     .what = "What source_hash and maglev tell clients apart by."},
     {"servers", SCHEMA_SERVERS, MANY(conf_pool, servers, server_count), .required = true,
      .group = &server_group, .what = "The servers of the pool."},
     {"resolve_interval", SCHEMA_RESERVED, .fallback = "10s",

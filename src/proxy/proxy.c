@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "conf/names.h"
+#include "proxy/lineup.h"
 
 static struct socket_options common_options(const struct conf_listener *l)
 {
@@ -40,7 +41,7 @@ void proxy_listener_leave(struct proxy_listener *l)
 /* The names of the previous generation, to find state by. */
 struct inheritance {
     struct names listeners; /* name -> struct listener_state */
-    struct names pools;     /* name -> struct pool_state */
+    struct names pools;     /* name -> struct proxy_pool */
     struct name *entries;
 };
 
@@ -60,8 +61,8 @@ static bool inherit_from(struct inheritance *h, const struct proxy *previous)
         fine = index_name(&h->listeners, &h->entries[i], l->conf->name, l->state);
     }
     for (size_t i = 0; fine && i < pools; i++) {
-        const struct proxy_pool *p = &previous->pools[i];
-        fine = index_name(&h->pools, &h->entries[listeners + i], p->conf->name, p->state);
+        struct proxy_pool *p = &previous->pools[i];
+        fine = index_name(&h->pools, &h->entries[listeners + i], p->conf->name, p);
     }
     return fine;
 }
@@ -73,20 +74,21 @@ static struct listener_state *inherit_listener(const struct inheritance *h, cons
     return found != NULL ? listener_state_ref(found->value) : listener_state_new(shards);
 }
 
-static struct pool_state *inherit_pool(const struct inheritance *h, const char *name)
+static bool make_pool(struct proxy_pool *pool, const struct inheritance *h)
 {
-    const struct name *found = names_find(&h->pools, name);
-    return found != NULL ? pool_state_ref(found->value) : pool_state_new();
+    const struct name *found = names_find(&h->pools, pool->conf->name);
+    const struct proxy_pool *before = found != NULL ? found->value : NULL;
+    pool->state = before != NULL ? pool_state_ref(before->state) : pool_state_new();
+    return pool->state != NULL && lineup_make(&pool->balancer, pool->conf, &pool->state->position,
+                                              before != NULL ? &before->balancer : NULL,
+                                              before != NULL ? before->conf : NULL) == 0;
 }
 
 static bool make_pools(struct proxy *p, const struct inheritance *h)
 {
     for (size_t i = 0; i < p->conf->pool_count; i++) {
-        struct proxy_pool *pool = &p->pools[i];
-        pool->conf = &p->conf->pools[i];
-        pool->state = inherit_pool(h, pool->conf->name);
-        if (pool->state == NULL ||
-            balancer_init(&pool->balancer, pool->conf, &pool->state->position) < 0)
+        p->pools[i].conf = &p->conf->pools[i];
+        if (!make_pool(&p->pools[i], h))
             return false;
     }
     return true;
@@ -190,6 +192,8 @@ void proxy_free(struct proxy *p)
 void proxy_apply_limits(const struct proxy *p)
 {
     gate_set_max(&p->state->gate, p->max_connections);
+    for (size_t i = 0; i < p->conf->pool_count; i++)
+        lineup_apply(&p->pools[i].balancer, p->pools[i].conf);
     for (size_t i = 0; i < p->conf->listener_count; i++)
         gate_set_max(&p->listeners[i].state->gate, p->listeners[i].conf->max_connections);
 }

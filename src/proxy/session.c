@@ -67,6 +67,7 @@ static void session_finish(struct session *s, enum session_end end)
 {
     record_session(s, end);
     session_close(s, end);
+    connector_leave(s);
     relay_reset(&s->relay);
     if (unlikely(s->drain_place != 0))
         drain_forget(s);

@@ -44,6 +44,7 @@ struct session {
     uint8_t retries;
     uint8_t ordered_end;  /* enum session_end: why it is to end; END_NONE: it is not */
     bool settled;         /* set up for a long life */
+    bool counted;         /* at `server` */
     uint32_t drain_place; /* its place in a drain's queue, from 1; 0: in none */
 };
 

@@ -19,7 +19,7 @@ int shard_init(struct shard *shard, unsigned number, const struct shard_group *g
 {
     *shard = (struct shard){
         .number = number,
-        .random = number + 1,
+        .random = (number + 1) * UINT32_C(2654435769), /* not close to each other */
         .group = group,
         .mailbox = mailbox_new(sched),
         .sessions = sessions,

@@ -1,30 +1,56 @@
 #include "upstream/balancer.h"
 
 #include <errno.h>
-#include <stdbool.h>
 #include <stdlib.h>
 
-static int rank_init(struct balancer_rank *rank, const struct conf_pool *pool, bool backup)
+static bool needs_counts(enum conf_balance method)
 {
-    unsigned *weights = calloc(pool->server_count, sizeof(*weights));
-    if (weights == NULL)
-        return -ENOMEM;
-    for (size_t i = 0; i < pool->server_count; i++)
-        weights[i] = pool->servers[i].backup == backup ? pool->servers[i].weight : 0;
-    int err = schedule_init(&rank->schedule, weights, pool->server_count);
-    free(weights);
-    return err;
+    return method == CONF_LEAST_CONN || method == CONF_RANDOM;
 }
 
-int balancer_init(struct balancer *b, const struct conf_pool *pool,
-                  struct balancer_position *position)
+static int init_rank(struct balancer *b, const struct balancer_options *o, int rank)
 {
-    *b = (struct balancer){.pool = pool};
-    b->primary.cursor = &position->primary;
-    b->backup.cursor = &position->backup;
-    int err = rank_init(&b->primary, pool, false);
-    if (err == 0)
-        err = rank_init(&b->backup, pool, true);
+    unsigned *weights = calloc(o->count, sizeof(*weights));
+    if (weights == NULL)
+        return -ENOMEM;
+    for (size_t i = 0; i < o->count; i++)
+        weights[i] = o->members[i].backup == (rank == BALANCER_BACKUP) ? o->members[i].weight : 0;
+    const struct rank_options ro = {
+        .method = o->method,
+        .counted = b->counted,
+        .servers = b->servers,
+        .weights = weights,
+        .count = o->count,
+        .cursor = &o->position->cursors[rank],
+    };
+    int err = rank_init(&b->ranks[rank], &ro);
+    free(weights);
+    if (err < 0)
+        return err;
+    for (size_t i = 0; i < b->ranks[rank].count; i++) {
+        b->places[b->ranks[rank].numbers[i]] = (uint16_t)i;
+        b->rank_of[b->ranks[rank].numbers[i]] = (uint8_t)rank;
+    }
+    return 0;
+}
+
+static int fill(struct balancer *b, const struct balancer_options *o)
+{
+    b->servers = calloc(o->count, sizeof(struct server *));
+    b->places = calloc(o->count, sizeof(*b->places));
+    b->rank_of = calloc(o->count, sizeof(*b->rank_of));
+    if (b->servers == NULL || b->places == NULL || b->rank_of == NULL)
+        return -ENOMEM;
+    for (; b->count < o->count; b->count++)
+        b->servers[b->count] = server_ref(o->members[b->count].server);
+    int err = init_rank(b, o, BALANCER_PRIMARY);
+    return err == 0 ? init_rank(b, o, BALANCER_BACKUP) : err;
+}
+
+int balancer_init(struct balancer *b, const struct balancer_options *o)
+{
+    *b = (struct balancer){.counted = o->limited || needs_counts(o->method)};
+    int err = fill(b, o);
     if (err < 0)
         balancer_free(b);
     return err;
@@ -32,42 +58,63 @@ int balancer_init(struct balancer *b, const struct conf_pool *pool,
 
 void balancer_free(struct balancer *b)
 {
-    schedule_free(&b->primary.schedule);
-    schedule_free(&b->backup.schedule);
+    for (int rank = 0; rank < BALANCER_RANKS; rank++)
+        rank_free(&b->ranks[rank]);
+    for (size_t i = 0; i < b->count; i++)
+        server_unref(b->servers[i]);
+    free(b->servers);
+    free(b->places);
+    free(b->rank_of);
+    *b = (struct balancer){.count = 0};
 }
 
-static bool was_tried(const struct balancer_tried *tried, uint16_t server)
+/* --- picking ---------------------------------------------------------------------------------- */
+
+/* Why none of a rank was picked, as balancer_pick() returns it. */
+static int reason(const struct rank *r, const struct pick *p)
 {
-    for (unsigned i = 0; i < tried->count; i++) {
-        if (tried->servers[i] == server)
-            return true;
+    int why = -ENOENT;
+    for (size_t i = 0; i < r->count; i++) {
+        const struct server *s = r->servers[i];
+        if (pick_has_tried(p, r->numbers[i]))
+            continue;
+        if ((s->flags & SERVER_UNUSABLE) == SERVER_UNCHECKED)
+            return -EAGAIN;
+        if (server_usable(s, p->now))
+            why = -EBUSY;
     }
-    return false;
+    return why;
 }
 
-/* The next turn of a server that was not tried yet. */
-static int rank_pick(struct balancer_rank *rank, const struct balancer_tried *tried)
+/* Returns a server's number, or a reason. */
+static int pick_from(struct rank *r, struct pick *p)
 {
-    const struct schedule *s = &rank->schedule;
-    if (s->length == 0)
-        return -ENOENT;
-    uint64_t at = atomic_fetch_add_explicit(rank->cursor, 1, memory_order_relaxed);
-    for (size_t i = 0; i < s->length; i++) {
-        uint16_t server = s->turns[(at + i) % s->length];
-        if (!was_tried(tried, server))
-            return server;
-    }
-    return -ENOENT;
+    int place = rank_pick(r, p);
+    if (unlikely(place < 0))
+        return reason(r, p);
+    p->tried[p->tried_count++] = r->numbers[place];
+    return r->numbers[place];
 }
 
-int balancer_pick(struct balancer *b, struct balancer_tried *tried)
+/* While a primary may turn out to be up any moment, no backup takes its place. */
+int balancer_pick(struct balancer *b, struct pick *p)
 {
-    if (tried->count == BALANCER_TRIES_MAX)
+    if (p->tried_count == PICK_TRIES_MAX)
         return -ENOENT;
-    int server = rank_pick(&b->primary, tried);
-    if (server == -ENOENT)
-        server = rank_pick(&b->backup, tried);
-    if (server >= 0)
-        tried->servers[tried->count++] = (uint16_t)server;
-    return server;
+    int first = pick_from(&b->ranks[BALANCER_PRIMARY], p);
+    if (likely(first >= 0) || first == -EAGAIN)
+        return first;
+    int second = pick_from(&b->ranks[BALANCER_BACKUP], p);
+    return second == -ENOENT ? first : second;
+}
+
+void balancer_leave(struct balancer *b, size_t server, int64_t now)
+{
+    rank_leave(&b->ranks[b->rank_of[server]], b->places[server], now);
+}
+
+int balancer_reweigh(struct balancer *b)
+{
+    int err = rank_reweigh(&b->ranks[BALANCER_PRIMARY]);
+    return err == 0 ? rank_reweigh(&b->ranks[BALANCER_BACKUP]) : err;
 }

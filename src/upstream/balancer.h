@@ -1,61 +1,76 @@
 /*
- * Balancers: which server of a pool takes the next connection. Pure: no socket, no fiber, no clock.
+ * Balancers: which server of a pool takes the next connection. Pure: no socket, no fiber, and the
+ * time is the caller's.
  *
- * Weighted round robin is a schedule computed once, and a cursor that all workers share:
+ *      primaries  a b c     one of them, as long as one can be used and has room
+ *      backups    d e       else one of these
  *
- *      servers    a (weight 3)   b (weight 1)   c (backup)
- *      primary    a a b a  a a b a  ...     one atomic increment a pick: no lock, and the
- *      backup     c  c  c  ...              weights hold exactly whichever worker picks
+ * Whatever changes in a server is in struct server, which generations of a pool share.
  */
 #ifndef WEFT_UPSTREAM_BALANCER_H
 #define WEFT_UPSTREAM_BALANCER_H
 
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 #include "base/attr.h"
 #include "conf/conf.h"
-#include "upstream/schedule.h"
+#include "upstream/pick.h"
+#include "upstream/rank.h"
+#include "upstream/server.h"
 
-#define BALANCER_TRIES_MAX 32 /* servers that one connection can have tried */
-
-/* The servers that a connection has tried without success. */
-struct balancer_tried {
-    unsigned count;
-    uint16_t servers[BALANCER_TRIES_MAX]; /* indices into the pool's */
-};
+enum { BALANCER_PRIMARY, BALANCER_BACKUP, BALANCER_RANKS };
 
 /* Where the turns are. It may outlive the balancer, to be another one's. */
 struct balancer_position {
-    atomic_uint_least64_t primary;
-    atomic_uint_least64_t backup;
+    atomic_uint_least64_t cursors[BALANCER_RANKS];
 };
 
-/* The servers of one rank, primary or backup, in turn. */
-struct balancer_rank {
-    struct schedule schedule;
-    atomic_uint_least64_t *cursor; /* not owned */
+/* One server of a pool. */
+struct balancer_member {
+    struct server *server; /* the balancer takes a reference */
+    unsigned weight;
+    bool backup;
+};
+
+struct balancer_options {
+    enum conf_balance method;
+    bool limited; /* a server has max_connections */
+    const struct balancer_member *members;
+    size_t count;
+    struct balancer_position *position; /* must outlive the balancer */
 };
 
 struct balancer {
-    const struct conf_pool *pool; /* not owned */
-    struct balancer_rank primary;
-    struct balancer_rank backup;
+    size_t count;
+    struct server **servers; /* by their numbers in the pool; a reference to each */
+    uint16_t *places;        /* in its rank, likewise */
+    uint8_t *rank_of;        /* likewise */
+    struct rank ranks[BALANCER_RANKS];
+    bool counted; /* connections are counted: each pick is to be followed by a leave */
 };
 
-/** Make the balancer of a pool, which must outlive it, as must `position`: zeroes, or where another
- * balancer of the pool's name is. Returns 0 or -ENOMEM. */
-int balancer_init(struct balancer *b, const struct conf_pool *pool,
-                  struct balancer_position *position) WEFT_MUSTCHECK;
+/** Make the balancer of a pool. Returns 0 or -ENOMEM. */
+int balancer_init(struct balancer *b, const struct balancer_options *o) WEFT_MUSTCHECK;
 
+/** Fine on one that is all zero. */
 void balancer_free(struct balancer *b);
 
 /**
- * Choose a server that is not in `tried` and put it there: primaries first, then backups.
+ * Choose a server that was not tried, note that it is, and count the connection in.
  *
- * Returns its index in the pool, or -ENOENT when all have been tried. Thread: any.
+ * Returns its number in the pool; -EBUSY when those that can be used are full, -EAGAIN when there
+ * are new ones that are yet to be checked, -ENOENT when there is none to be had. Thread: any.
  */
-int balancer_pick(struct balancer *b, struct balancer_tried *tried) WEFT_MUSTCHECK;
+int balancer_pick(struct balancer *b, struct pick *p) WEFT_MUSTCHECK;
+
+/** Count out a connection that was counted in: where `counted` says so. Thread: any. */
+void balancer_leave(struct balancer *b, size_t server, int64_t now);
+
+/** Follow the servers' own weights, which have changed. Returns 0 or -ENOMEM. Thread: one at a
+ * time. */
+int balancer_reweigh(struct balancer *b) WEFT_MUSTCHECK;
 
 #endif

@@ -233,32 +233,42 @@ int rank_reweigh(struct rank *r)
     return err;
 }
 
-static int fill(struct rank *r, struct server *const *servers, const bool *wanted, size_t count)
+/* Take those that have a weight. Their weights are moved to the front of `weights`. */
+static void line_up(struct rank *r, const struct rank_options *o, unsigned *weights)
 {
-    r->servers = calloc(count, sizeof(struct server *));
-    r->numbers = calloc(count, sizeof(*r->numbers));
-    if (r->servers == NULL || r->numbers == NULL)
-        return -ENOMEM;
-    for (size_t i = 0; i < count; i++) {
-        if (!wanted[i])
+    for (size_t i = 0; i < o->count; i++) {
+        if (o->weights[i] == 0)
             continue;
-        r->servers[r->count] = servers[i];
-        r->numbers[r->count++] = (uint16_t)i;
+        r->servers[r->count] = o->servers[i];
+        r->numbers[r->count] = (uint16_t)i;
+        weights[r->count++] = o->weights[i];
     }
-    if (r->count == 0)
-        return 0;
-    int err = r->method == CONF_LEAST_CONN ? least_init(&r->least, r->count) : 0;
-    return err == 0 ? rank_reweigh(r) : err;
 }
 
-int rank_init(struct rank *r, enum conf_balance method, bool counted, struct server *const *servers,
-              const bool *wanted, size_t count)
+static int fill(struct rank *r, const struct rank_options *o, unsigned *weights)
 {
-    assert(count <= UINT16_MAX);
-    *r = (struct rank){.method = method, .counted = counted};
+    r->servers = calloc(o->count, sizeof(struct server *));
+    r->numbers = calloc(o->count, sizeof(*r->numbers));
+    if (r->servers == NULL || r->numbers == NULL || weights == NULL)
+        return -ENOMEM;
+    line_up(r, o, weights);
+    if (r->count == 0)
+        return 0;
+    if (hashes(r))
+        return fill_slots(r, weights);
+    int err = r->method == CONF_LEAST_CONN ? least_init(&r->least, r->count) : 0;
+    return err == 0 ? rotation_init(&r->rotation, weights, r->count, o->cursor) : err;
+}
+
+int rank_init(struct rank *r, const struct rank_options *o)
+{
+    assert(o->count <= UINT16_MAX);
+    *r = (struct rank){.method = o->method, .counted = o->counted};
     table_init(&r->rotation.turns);
     table_init(&r->slots);
-    int err = fill(r, servers, wanted, count);
+    unsigned *weights = calloc(o->count, sizeof(*weights));
+    int err = fill(r, o, weights);
+    free(weights);
     if (err < 0)
         rank_free(r);
     return err;

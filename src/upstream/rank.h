@@ -14,6 +14,7 @@
 #ifndef WEFT_UPSTREAM_RANK_H
 #define WEFT_UPSTREAM_RANK_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -28,7 +29,7 @@
 
 struct rank {
     enum conf_balance method;
-    bool counted; /* connections are: there are limits, or the method needs it */
+    bool counted;
     size_t count;
     struct server **servers; /* by their place in the rank; not owned */
     uint16_t *numbers;       /* in the pool, likewise */
@@ -37,18 +38,25 @@ struct rank {
     struct least least;
 };
 
+/* What a rank is made of. */
+struct rank_options {
+    enum conf_balance method;
+    bool counted; /* connections are to be: there are limits, or the method needs it */
+    struct server *const *servers; /* the pool's */
+    const unsigned *weights;       /* of each; 0: it is not in this rank */
+    size_t count;
+    atomic_uint_least64_t *cursor; /* of the turns */
+};
+
 /**
- * Make the rank of those of a pool's `count` servers for which `wanted` says so. It may be none.
- *
- * Returns 0 or -ENOMEM. Owns: nothing of what is passed; the servers must outlive it.
+ * Make a rank. Returns 0 or -ENOMEM. The servers and the cursor must outlive it.
  */
-int rank_init(struct rank *r, enum conf_balance method, bool counted, struct server *const *servers,
-              const bool *wanted, size_t count) WEFT_MUSTCHECK;
+int rank_init(struct rank *r, const struct rank_options *o) WEFT_MUSTCHECK;
 
 /** Fine on one that is all zero. */
 void rank_free(struct rank *r);
 
-/** Follow the servers' weights, which have changed. Returns 0, or -ENOMEM with the old ones. */
+/** Follow the servers' own weights, which have changed. Returns 0, or -ENOMEM with the old ones. */
 int rank_reweigh(struct rank *r) WEFT_MUSTCHECK;
 
 /**

@@ -4,10 +4,11 @@
 
 #include "upstream/schedule.h"
 
-int rotation_init(struct rotation *r, const unsigned *weights, size_t count)
+int rotation_init(struct rotation *r, const unsigned *weights, size_t count,
+                  atomic_uint_least64_t *cursor)
 {
     table_init(&r->turns);
-    atomic_init(&r->cursor, 0);
+    r->cursor = cursor;
     return rotation_reweigh(r, weights, count);
 }
 
@@ -30,9 +31,9 @@ void rotation_free(struct rotation *r)
 
 void rotation_pass(struct rotation *r, uint64_t turn)
 {
-    uint64_t now = atomic_load_explicit(&r->cursor, memory_order_relaxed);
+    uint64_t now = atomic_load_explicit(r->cursor, memory_order_relaxed);
     while (now <= turn &&
-           !atomic_compare_exchange_weak_explicit(&r->cursor, &now, turn + 1, memory_order_relaxed,
+           !atomic_compare_exchange_weak_explicit(r->cursor, &now, turn + 1, memory_order_relaxed,
                                                   memory_order_relaxed))
         continue;
 }

@@ -20,18 +20,18 @@
 #include "upstream/table.h"
 
 struct rotation {
-    struct table turns; /* servers' numbers; never empty */
-    char
-        apart[WEFT_CACHE_LINE]; /* every taker writes what is behind it, and reads what is before */
-    atomic_uint_least64_t cursor;
+    struct table turns;            /* servers' numbers; never empty */
+    atomic_uint_least64_t *cursor; /* not owned */
 };
 
 /**
  * Begin with `count` servers; one with weight 0 has no turn, but there must be one that has.
  *
+ * `cursor`: where the turns are; it may be another rotation's too, which is to be followed.
  * Returns 0 or -ENOMEM.
  */
-int rotation_init(struct rotation *r, const unsigned *weights, size_t count) WEFT_MUSTCHECK;
+int rotation_init(struct rotation *r, const unsigned *weights, size_t count,
+                  atomic_uint_least64_t *cursor) WEFT_MUSTCHECK;
 
 /**
  * Give the same servers other weights, and again one must have a turn; the cursor goes on.
@@ -45,7 +45,7 @@ void rotation_free(struct rotation *r);
 /** Take a turn; its number, which no other taker gets. Thread: any. */
 static inline uint64_t rotation_take(struct rotation *r)
 {
-    return atomic_fetch_add_explicit(&r->cursor, 1, memory_order_relaxed);
+    return atomic_fetch_add_explicit(r->cursor, 1, memory_order_relaxed);
 }
 
 /** Whose turn it is. Thread: any. */

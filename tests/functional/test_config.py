@@ -187,7 +187,6 @@ FAULTS = {
             "max_connection_age": listener("^max_connection_age: 1h"),
             "on_change": listener("^on_change: close"),
             "transparent": listener("^transparent: on"),
-            "hash_key": pool("^hash_key: sni"),
             "resolve_interval": pool("^resolve_interval: 10s"),
             "resolvers": pool("^resolvers: ['127.0.0.1:53']"),
             "queue": pool("^queue: {size: 5}"),
@@ -200,8 +199,7 @@ FAULTS = {
             "resolve": servers("[{address: '127.0.0.1:1', ^resolve: a}]"),
         }.items()
     },
-    "not built: max_connections of a server": (servers("[{address: '127.0.0.1:1', ^max_connections: 5}]"), ["not", "max_connections"]),
-    "not built: another balance": (pool("balance: ^least_conn"), ["not", "least_conn"]),
+    "not built: hash_key": (pool("hash_key: ^sni"), ["not", "sni"]),
 }  # fmt: skip
 
 OFF = ("off", False, 0)
@@ -417,6 +415,7 @@ def test_dump_fills_in_every_default(check):
     assert web["fastopen"] in OFF
     assert (web["receive_buffer"], web["send_buffer"]) == ("auto", "auto")
     assert app["balance"] == "round_robin"
+    assert app["hash_key"] == "source"
     assert app["connect_timeout"] == "5s"
     assert app["retries"] == 2
     assert tree["log"]["access"] == {"output": "stderr", "format": "json"}
@@ -442,6 +441,7 @@ def test_dump_keeps_what_was_set(check):
     assert tree["listeners"]["web"]["max_connections"] == 7
     assert tree["listeners"]["web"]["receive_buffer"] == "96KiB"
     (server,) = tree["pools"]["spare"]["servers"]
+    assert server.pop("max_connections") in OFF
     assert server == {"name": "a b: c", "address": "unix:@x", "weight": 3, "backup": True}
 
 

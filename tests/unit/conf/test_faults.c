@@ -396,12 +396,14 @@ static const struct wrong pools[] = {
     {"listeners: {a: {bind: ':1', pool: p}}\n"
      "pools:\n  p: {servers: ['1.1.1.1:1']}\n  p: {servers: ['1.1.1.1:2']}\n",
      F("4:3", "duplicate pool 'p', first at F:3:3")},
-    {WITH_POOL("    balance: least_conn\n"),
-     F("5:14", "balance: 'least_conn' is not built into this version yet")},
+    {WITH_POOL("    hash_key: sni\n"),
+     F("5:15", "hash_key: 'sni' is not built into this version yet")},
     {WITH_POOL("    balance: roundrobin\n"),
-     F("5:14", "balance: 'roundrobin' is not one of round_robin: did you mean 'round_robin'?")},
+     F("5:14", "balance: 'roundrobin' is not one of round_robin, least_conn, random, source_hash, "
+               "maglev: did you mean 'round_robin'?")},
     {WITH_POOL("    balance: fastest\n"),
-     F("5:14", "balance: 'fastest' is not one of round_robin")},
+     F("5:14", "balance: 'fastest' is not one of round_robin, least_conn, random, source_hash, "
+               "maglev")},
     {WITH_POOL("    check: {type: tcp}\n"), F("5:5", "'check' is not built into this version yet")},
     {WITH_POOL("    source_address: null\n"),
      F("5:5", "'source_address' is not built into this version yet")},
@@ -463,8 +465,8 @@ static const struct wrong pools[] = {
      F("5:42", "backup: '2' is not a boolean: use on or off")},
     {WITH_SERVERS("      - {address: '10.0.0.1:80', resolve: a}\n"),
      F("5:34", "'resolve' is not built into this version yet")},
-    {WITH_SERVERS("      - {address: '10.0.0.1:80', max_connections: 5}\n"),
-     F("5:34", "'max_connections' is not built into this version yet")},
+    {WITH_SERVERS("      - {address: '10.0.0.1:80', max_connections: many}\n"),
+     F("5:51", "max_connections: 'many' is not a whole number in decimal digits")},
 };
 
 /* --- many at once ------------------------------------------------------------------------ */

@@ -79,12 +79,14 @@ START_TEST(every_default_of_a_pool)
     ck_assert_str_eq(p->name, "p");
     ck_assert_uint_eq(p->mark.line, 2);
     ck_assert_int_eq(p->balance, CONF_ROUND_ROBIN);
+    ck_assert_int_eq(p->hash_key, CONF_HASH_SOURCE);
     ck_assert_int_eq(p->connect_timeout, 5 * S);
     ck_assert_uint_eq(p->retries, 2);
     ck_assert_uint_eq(p->server_count, 1);
     ck_assert_str_eq(p->servers[0].name, "127.0.0.1:2");
     ck_assert_str_eq(p->servers[0].address.text, "127.0.0.1:2");
     ck_assert_uint_eq(p->servers[0].weight, 1);
+    ck_assert_uint_eq(p->servers[0].max_connections, 0);
     ck_assert(!p->servers[0].backup);
     conf_unref(c);
 }

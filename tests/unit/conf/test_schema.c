@@ -195,7 +195,7 @@ START_TEST(keys_are_described)
         {"listeners.bind", "an address or a list of addresses"},
         {"listeners.allow", "a network or a list of networks"},
         {"pools.retries", "a whole number, 0 to 16"},
-        {"pools.balance", "one of round_robin"},
+        {"pools.balance", "one of round_robin, least_conn, random, source_hash, maglev"},
     };
     for (size_t i = 0; i < array_size(cases); i++) {
         struct text out;

@@ -13,7 +13,7 @@ START_TEST(goes_with_the_last_reference)
     struct pool_state *p = pool_state_new();
     ck_assert_ptr_eq(pool_state_ref(p), p);
     pool_state_unref(p);
-    ck_assert_uint_eq(atomic_fetch_add(&p->position.primary, 1), 0);
+    ck_assert_uint_eq(atomic_fetch_add(&p->position.cursors[BALANCER_PRIMARY], 1), 0);
     pool_state_unref(p);
     struct process_state *s = process_state_new();
     ck_assert_ptr_eq(process_state_ref(s), s);

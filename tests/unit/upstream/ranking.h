@@ -15,7 +15,8 @@
 #define RANKING_SEC  INT64_C(1000000000)
 
 static struct server *ranking_servers[RANKING_MOST];
-static bool ranking_wanted[RANKING_MOST];
+static unsigned ranking_weights[RANKING_MOST];
+static atomic_uint_least64_t ranking_cursor;
 static size_t ranking_count;
 static struct rank ranking;
 static uint32_t ranking_random;
@@ -25,18 +26,29 @@ static inline void ranking_make(size_t count)
 {
     ranking_count = count;
     ranking_random = 1;
+    ranking_cursor = 0;
     for (size_t i = 0; i < count; i++) {
         ranking_servers[i] = server_new(hash_bytes(&i, sizeof(i), 0));
         ck_assert_ptr_nonnull(ranking_servers[i]);
         server_rise(ranking_servers[i], false, 0);
-        ranking_wanted[i] = true;
+        ranking_weights[i] = 1;
     }
+}
+
+static inline struct rank_options ranking_options(enum conf_balance method, bool counted)
+{
+    return (struct rank_options){.method = method,
+                                 .counted = counted,
+                                 .servers = ranking_servers,
+                                 .weights = ranking_weights,
+                                 .count = ranking_count,
+                                 .cursor = &ranking_cursor};
 }
 
 static inline void ranking_begin(enum conf_balance method, bool counted)
 {
-    ck_assert_int_eq(
-        rank_init(&ranking, method, counted, ranking_servers, ranking_wanted, ranking_count), 0);
+    const struct rank_options o = ranking_options(method, counted);
+    ck_assert_int_eq(rank_init(&ranking, &o), 0);
 }
 
 static inline void ranking_end(void)
@@ -53,6 +65,7 @@ static inline void ranking_configure(size_t i, unsigned weight, unsigned max, in
 {
     const struct server_options o = {
         .weight = weight, .max_connections = max, .slow_start = slow_start};
+    ranking_weights[i] = weight;
     server_configure(ranking_servers[i], &o);
 }
 

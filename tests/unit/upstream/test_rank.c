@@ -199,7 +199,7 @@ START_TEST(few_clients_move_when_servers_are_taken_out)
         ask_all(of_client[0], 0);
         rank_free(&ranking);
         for (size_t i = 0; i < 10; i++)
-            ranking_wanted[i * 10] = false;
+            ranking_weights[i * 10] = 0;
         ranking_begin(hashing[m], false);
         ask_all(of_client[1], 0);
         unsigned moved = 0;
@@ -422,7 +422,7 @@ START_TEST(only_those_wanted_are_in_it)
     for (size_t m = 0; m < array_size(methods); m++) {
         ranking_make(10);
         for (size_t i = 0; i < 10; i++)
-            ranking_wanted[i] = i % 3 == 1;
+            ranking_weights[i] = i % 3 == 1;
         ranking_begin(methods[m], true);
         ck_assert_uint_eq(ranking.count, 3);
         ranking_count_picks(300, 0, counts);
@@ -439,7 +439,7 @@ START_TEST(none_is_wanted)
 {
     for (size_t m = 0; m < array_size(methods); m++) {
         ranking_make(2);
-        ranking_wanted[0] = ranking_wanted[1] = false;
+        ranking_weights[0] = ranking_weights[1] = 0;
         ranking_begin(methods[m], true);
         ck_assert_int_eq(ranking_pick(1), -1);
         ck_assert_int_eq(rank_reweigh(&ranking), 0);
@@ -453,10 +453,11 @@ START_TEST(no_memory_no_rank)
     ranking_make(3);
     long before = alloc_live;
     for (size_t m = 0; m < array_size(methods); m++) {
+        const struct rank_options o = ranking_options(methods[m], true);
         long budget = 0;
         for (int err = -ENOMEM; err < 0; budget++) {
             alloc_limit(budget);
-            err = rank_init(&ranking, methods[m], true, ranking_servers, ranking_wanted, 3);
+            err = rank_init(&ranking, &o);
             alloc_limit(-1);
             unit_assert(err == 0 || err == -ENOMEM);
             unit_assert(err == 0 || alloc_live == before);

@@ -7,10 +7,11 @@
 #include "unit.h"
 
 static struct rotation rotation;
+static atomic_uint_least64_t cursor;
 
 static void begin(const unsigned *weights, size_t count)
 {
-    ck_assert_int_eq(rotation_init(&rotation, weights, count), 0);
+    ck_assert_int_eq(rotation_init(&rotation, weights, count, &cursor), 0);
 }
 
 static uint16_t next(void)
@@ -49,6 +50,18 @@ START_TEST(other_weights_from_the_next_turn_on)
 }
 END_TEST
 
+START_TEST(another_one_goes_on_where_the_last_was)
+{
+    begin((unsigned[]){1, 1, 1}, 3);
+    next();
+    next();
+    rotation_free(&rotation);
+    begin((unsigned[]){1, 1, 1}, 3);
+    ck_assert_uint_eq(next(), 2);
+    rotation_free(&rotation);
+}
+END_TEST
+
 START_TEST(turns_are_passed_once)
 {
     begin((unsigned[]){1}, 1);
@@ -66,10 +79,10 @@ START_TEST(without_memory_weights_stay)
 {
     long before = alloc_live;
     alloc_limit(0);
-    unit_assert(rotation_init(&rotation, (unsigned[]){1}, 1) == -ENOMEM);
+    unit_assert(rotation_init(&rotation, (unsigned[]){1}, 1, &cursor) == -ENOMEM);
     alloc_limit(-1);
     rotation_free(&rotation);
-    unit_assert(rotation_init(&rotation, (unsigned[]){1, 0}, 2) == 0);
+    unit_assert(rotation_init(&rotation, (unsigned[]){1, 0}, 2, &cursor) == 0);
     for (long budget = 0; budget < 3; budget++) {
         alloc_limit(budget);
         unit_assert(rotation_reweigh(&rotation, (unsigned[]){0, 1}, 2) == -ENOMEM);
@@ -107,4 +120,5 @@ START_TEST(two_threads_share_one_turn)
 END_TEST
 
 UNIT_MAIN("rotation", the_schedule_over_and_over, other_weights_from_the_next_turn_on,
-          turns_are_passed_once, without_memory_weights_stay, two_threads_share_one_turn)
+          another_one_goes_on_where_the_last_was, turns_are_passed_once,
+          without_memory_weights_stay, two_threads_share_one_turn)
