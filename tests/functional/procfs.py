@@ -11,10 +11,14 @@ _SYS_PIDFD_GETFD = 438  # the same on every architecture
 
 
 def descriptors(pid):
-    """Return {descriptor: what it is open on}."""
+    """Return {descriptor: what it is open on}; a process that is gone has none."""
     found = {}
     base = f"/proc/{pid}/fd"
-    for name in os.listdir(base):
+    try:
+        names = os.listdir(base)
+    except (FileNotFoundError, ProcessLookupError):
+        return found
+    for name in names:
         try:
             found[int(name)] = os.readlink(f"{base}/{name}")
         except FileNotFoundError:
