@@ -114,9 +114,12 @@ struct conf_listener {
     size_t allow_count;
     struct prefix *deny;
     size_t deny_count;
-    int64_t idle_timeout;       /* [ns] 0: never */
-    int64_t half_close_timeout; /* [ns] 0: never */
-    unsigned max_connections;   /* 0: unlimited */
+    unsigned max_connections_per_source;         /* 0: unlimited */
+    struct conf_rate connection_rate_per_source; /* count 0: unlimited */
+    int64_t max_connection_age;                  /* [ns] 0: unlimited */
+    int64_t idle_timeout;                        /* [ns] 0: never */
+    int64_t half_close_timeout;                  /* [ns] 0: never */
+    unsigned max_connections;                    /* 0: unlimited */
     enum conf_splice splice;
     bool nodelay;
     struct conf_keepalive keepalive;

@@ -15,6 +15,7 @@
 #define MIB  (1024 * KIB)
 
 #define CONNECTIONS_MAX 10000000
+#define RATE_MAX        1000000
 #define LONG            (720 * HOUR) /* thirty days: beyond it a timeout is a slip of the pen */
 #define UNIX_PATH_MAX   107          /* [bytes] of a struct sockaddr_un, without the NUL */
 
@@ -171,18 +172,20 @@ static const struct schema_key listener_keys[] = {
     {"max_connections", SCHEMA_NUMBER, AT(conf_listener, max_connections),
      RANGE(1, CONNECTIONS_MAX), .zero = "off", .fallback = "off",
      .what = "Connections of this listener at a time; off: as many as weft takes."},
-    {"max_connections_per_source", SCHEMA_RESERVED, .fallback = "0",
-     .what = "Connections of one source address at a time."},
-    {"connection_rate_per_source", SCHEMA_RESERVED, .fallback = "0",
-     .what = "New connections of one source address per second."},
+    {"max_connections_per_source", SCHEMA_NUMBER, AT(conf_listener, max_connections_per_source),
+     RANGE(1, CONNECTIONS_MAX), .zero = "off", .fallback = "off",
+     .what = "Connections of one source at a time; off: no limit."},
+    {"connection_rate_per_source", SCHEMA_RATE, AT(conf_listener, connection_rate_per_source),
+     RANGE(1, RATE_MAX), .zero = "off", .fallback = "off",
+     .what = "New connections of one source; off: no limit."},
     {"idle_timeout", SCHEMA_DURATION, AT(conf_listener, idle_timeout), RANGE(MS, LONG),
      .zero = "off", .fallback = "10m",
      .what = "Close a connection with no byte in either direction for that long."},
     {"half_close_timeout", SCHEMA_DURATION, AT(conf_listener, half_close_timeout), RANGE(MS, LONG),
      .zero = "off", .fallback = "30s",
      .what = "Takes the place of idle_timeout once one side has closed."},
-    {"max_connection_age", SCHEMA_RESERVED, .fallback = "0",
-     .what = "Close a connection that is that old."},
+    {"max_connection_age", SCHEMA_DURATION, AT(conf_listener, max_connection_age), RANGE(MS, LONG),
+     .zero = "off", .fallback = "off", .what = "Close a connection that is about that old."},
     {"on_change", SCHEMA_RESERVED, .fallback = "keep",
      .what = "What becomes of connections when a reload changes the listener."},
     {"splice", SCHEMA_CHOICE, AT(conf_listener, splice), .words = splice_words, .fallback = "auto",

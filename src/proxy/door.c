@@ -2,7 +2,13 @@
 
 int door_init(struct door *ret, const struct conf_listener *l)
 {
-    struct door d = {.open = l->allow_count == 0 && l->deny_count == 0};
+    struct door d = {
+        .limits = {.connections = l->max_connections_per_source,
+                   .rate = l->connection_rate_per_source.count,
+                   .period = l->connection_rate_per_source.period},
+        .counts = l->max_connections_per_source != 0 || l->connection_rate_per_source.count != 0,
+    };
+    d.open = l->allow_count == 0 && l->deny_count == 0 && !d.counts;
     int rc = prefix_set_init(&d.allow, l->allow, l->allow_count);
     if (rc == 0)
         rc = prefix_set_init(&d.deny, l->deny, l->deny_count);

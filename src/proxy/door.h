@@ -1,6 +1,6 @@
 /*
- * The door of a listener: which clients may come in. What is asked there never changes; a reload
- * makes a door of its own.
+ * The door of a listener: which clients may come in, and how many of one source. What is asked
+ * there never changes; a reload makes a door of its own.
  */
 #ifndef WEFT_PROXY_DOOR_H
 #define WEFT_PROXY_DOOR_H
@@ -11,11 +11,14 @@
 #include "base/attr.h"
 #include "base/prefix.h"
 #include "conf/conf.h"
+#include "proxy/sources.h"
 
 struct door {
     struct prefix_set allow; /* empty: everybody */
     struct prefix_set deny;
-    bool open; /* nothing is asked */
+    struct sources_limits limits;
+    bool counts; /* there are limits */
+    bool open;   /* nothing is asked */
 };
 
 /** Returns 0, or -ENOMEM with nothing in `ret`. */

@@ -94,6 +94,16 @@ static bool make_pools(struct proxy *p, const struct inheritance *h)
     return true;
 }
 
+/* No shard looks for the sources before it is in a generation that has limits for them. */
+static bool make_door(struct proxy_listener *l)
+{
+    if (door_init(&l->door, l->conf) < 0)
+        return false;
+    if (l->door.counts && l->state->sources == NULL)
+        l->state->sources = sources_new(SOURCES_IDLE_MAX);
+    return !l->door.counts || l->state->sources != NULL;
+}
+
 static bool make_listeners(struct proxy *p, const struct inheritance *h)
 {
     for (size_t i = 0; i < p->conf->listener_count; i++) {
@@ -109,7 +119,7 @@ static bool make_listeners(struct proxy *p, const struct inheritance *h)
             .pool = &p->pools[conf->pool - p->conf->pools],
             .upstream = common_options(conf),
         };
-        if (door_init(&p->listeners[i].door, conf) < 0)
+        if (!make_door(&p->listeners[i]))
             return false;
     }
     return true;

@@ -17,6 +17,10 @@
  */
 #define SESSION_SETTLE NSEC_PER_SEC
 
+#define SESSION_FAREWELL                                                                           \
+    NSEC_PER_SEC /* [ns] what the sides of one that is too old have to close                       \
+                  */
+
 #define SESSION_LOCAL 256 /* free records a thread keeps */
 
 struct pool *session_pool_new(void)
@@ -49,11 +53,14 @@ static void session_close(struct session *s, enum session_end end)
     case END_CONNECT_TIMEOUT:
     case END_NO_SERVER:
     case END_DENIED:
+    case END_RATE_LIMITED:
+    case END_LIMIT:
     case END_ERROR:
         conn_reset(&s->client);
         conn_reset(&s->upstream);
         break;
     case END_DRAINED:
+    case END_MAX_AGE:
         farewell_close(s);
         break;
     default:
@@ -72,6 +79,7 @@ static void session_finish(struct session *s, enum session_end end)
     if (unlikely(s->drain_place != 0))
         drain_forget(s);
     list_remove(&s->link);
+    sources_leave(s->entered, clock_now());
     proxy_listener_leave(s->listener);
     proxy_leave(s->listener, s->shard);
 }
@@ -82,13 +90,31 @@ static int64_t session_idle_limit(const struct session *s)
     return relay_half_closed(&s->relay) ? l->half_close_timeout : l->idle_timeout;
 }
 
+/*
+ * When the session is too old [monotonic ns]. Clients that came together do not go together: their
+ * numbers spread them over a fifth of the time, by the golden ratio (Knuth, TAOCP 3, 6.4).
+ */
+static int64_t session_expiry(const struct session *s)
+{
+    int64_t age = s->listener->conf->max_connection_age;
+    if (age == 0)
+        return CLOCK_NEVER;
+    int64_t spread = (int64_t)(s->id * UINT64_C(0x9e3779b97f4a7c15) >> 54); /* 0 to 1023 */
+    return s->started + age - age / 10 + age / 5 * spread / 1023;
+}
+
+static int64_t earlier(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
 /* When the present wait ends at the latest [monotonic ns]. */
 static int64_t session_deadline(const struct session *s)
 {
     int64_t limit = session_idle_limit(s);
     int64_t idle = limit > 0 ? s->relay.activity + limit : CLOCK_NEVER;
     int64_t settle = s->settled ? CLOCK_NEVER : s->started + SESSION_SETTLE;
-    return idle < settle ? idle : settle;
+    return earlier(earlier(idle, settle), session_expiry(s));
 }
 
 static void session_settle(struct session *s)
@@ -135,19 +161,29 @@ static void session_obey(struct session *s)
     session_finish(s, s->ordered_end);
 }
 
+/* Whether it is to end, for another reason than what it relays: it is too old, or it was told. */
+static bool session_is_over(struct session *s)
+{
+    if (s->ordered_end == END_NONE && clock_now() >= session_expiry(s)) {
+        s->ordered_end = END_MAX_AGE;
+        s->part_by = clock_now() + SESSION_FAREWELL;
+    }
+    return s->ordered_end != END_NONE;
+}
+
 /* The stretch from one wait to the next. */
 static void session_relay(struct session *s)
 {
-    enum relay_state state;
-    while ((state = session_turn(s)) == RELAY_BUSY) {
-        fiber_yield();
-        if (s->ordered_end != END_NONE) {
-            session_obey(s);
-            return;
-        }
+    enum relay_state state = RELAY_BUSY;
+    while (state == RELAY_BUSY && !session_is_over(s)) {
+        state = session_turn(s);
+        if (state == RELAY_BUSY)
+            fiber_yield();
     }
     if (state == RELAY_DONE)
         session_finish(s, s->relay.end);
+    else if (state == RELAY_BUSY)
+        session_obey(s);
     else
         session_wait(s);
 }
@@ -166,11 +202,9 @@ static enum session_end session_timed_out(struct session *s)
 static void session_woken(void *arg)
 {
     struct session *s = arg;
-    if (s->ordered_end != END_NONE) {
-        session_obey(s);
-        return;
-    }
-    enum session_end end = fiber_wait_result() == -ETIMEDOUT ? session_timed_out(s) : END_NONE;
+    enum session_end end = END_NONE;
+    if (fiber_wait_result() == -ETIMEDOUT && !session_is_over(s))
+        end = session_timed_out(s);
     if (end != END_NONE)
         session_finish(s, end);
     else
@@ -217,13 +251,30 @@ static void session_init(struct session *s, struct shard *shard, struct proxy_li
     relay_init(&s->relay, listener->conf->splice);
 }
 
+/* Count the session as one of its source's. */
+static enum session_end session_count(struct session *s)
+{
+    const struct proxy_listener *l = s->listener;
+    switch (sources_enter(l->state->sources, &l->door.limits, &s->source.sa, clock_now(),
+                          &s->entered)) {
+    case SOURCES_TOO_MANY:
+        return END_LIMIT;
+    case SOURCES_TOO_FAST:
+        return END_RATE_LIMITED;
+    default:
+        return END_NONE;
+    }
+}
+
 /* Whether who connects may come in, before anything is spent on it. */
-static enum session_end session_knock(const struct session *s)
+static enum session_end session_knock(struct session *s)
 {
     const struct door *door = &s->listener->door;
-    if (door->open || door_admits(door, &s->source.sa))
+    if (door->open)
         return END_NONE;
-    return END_DENIED;
+    if (!door_admits(door, &s->source.sa))
+        return END_DENIED;
+    return door->counts ? session_count(s) : END_NONE;
 }
 
 /* Turn a session away that has not begun. */

@@ -19,6 +19,7 @@
 #include "proxy/proxy.h"
 #include "proxy/relay.h"
 #include "proxy/shard.h"
+#include "proxy/sources.h"
 
 /* The other end of an accepted connection: no room for a UNIX path, which clients do not have. */
 union session_source {
@@ -33,6 +34,7 @@ struct session {
     struct shard *shard;
     struct proxy_listener *listener;
     const struct conf_server *server; /* chosen last; NULL before */
+    struct source *entered;           /* counts as one of its connections; NULL: as nobody's */
     struct conn client;
     struct conn upstream;
     struct relay relay;

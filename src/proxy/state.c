@@ -66,6 +66,7 @@ void listener_state_unref(struct listener_state *s)
         return;
     gate_destroy(&s->gate);
     free(s->counters);
+    sources_free(s->sources);
     free(s);
 }
 

@@ -17,6 +17,7 @@
 #include "base/attr.h"
 #include "proxy/counters.h"
 #include "proxy/gate.h"
+#include "proxy/sources.h"
 #include "upstream/balancer.h"
 
 struct process_state {
@@ -29,6 +30,7 @@ struct listener_state {
     atomic_uint references;
     struct gate gate;          /* max_connections of the listener */
     struct counters *counters; /* owned; one a shard */
+    struct sources *sources;   /* owned; NULL until a generation has limits for them */
 };
 
 struct pool_state {

@@ -51,8 +51,11 @@ START_TEST(the_dump_has_every_key)
                            "    allow: []\n"
                            "    deny: []\n"
                            "    max_connections: off\n"
+                           "    max_connections_per_source: off\n"
+                           "    connection_rate_per_source: off\n"
                            "    idle_timeout: 10m\n"
                            "    half_close_timeout: 30s\n"
+                           "    max_connection_age: off\n"
                            "    splice: auto\n"
                            "    nodelay: true\n"
                            "    keepalive:\n"
@@ -99,6 +102,9 @@ START_TEST(read_again_it_is_the_same)
     check_fixed_point("listeners: {a: {bind: ['systemd:web#1', ':1'], pool: p}}\n"
                       "pools: {p: {servers: ['127.0.0.1:2']}}\n");
 #endif
+    check_fixed_point(WITH_LISTENER("    max_connections_per_source: 7\n"
+                                    "    connection_rate_per_source: 50/s\n"
+                                    "    max_connection_age: 1.5h\n"));
     check_fixed_point(WITH_LISTENER("    allow: [10.0.0.0/8, '::1', unix]\n    deny: 10.1.2.3\n"));
     check_fixed_point(WITH_POOL("    connect_timeout: off\n    retries: 0\n"));
 }

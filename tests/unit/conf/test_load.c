@@ -54,6 +54,9 @@ START_TEST(every_default_of_a_listener)
     ck_assert_ptr_eq(l->pool, &c->pools[0]);
     ck_assert_uint_eq(l->allow_count, 0);
     ck_assert_uint_eq(l->deny_count, 0);
+    ck_assert_uint_eq(l->max_connections_per_source, 0);
+    ck_assert_uint_eq(l->connection_rate_per_source.count, 0);
+    ck_assert_int_eq(l->max_connection_age, 0);
     ck_assert_int_eq(l->idle_timeout, 600 * S);
     ck_assert_int_eq(l->half_close_timeout, 30 * S);
     ck_assert_uint_eq(l->max_connections, 0);

@@ -125,8 +125,8 @@ static void check_key(const struct schema_key *key)
 {
     ck_assert_msg(key->what != NULL && key->what[strlen(key->what) - 1] == '.', "%s", key->name);
     ck_assert_msg(strlen(key->what) < 100, "%s", key->name);
-    bool amount =
-        key->type == SCHEMA_NUMBER || key->type == SCHEMA_DURATION || key->type == SCHEMA_SIZE;
+    bool amount = key->type == SCHEMA_NUMBER || key->type == SCHEMA_DURATION ||
+                  key->type == SCHEMA_SIZE || key->type == SCHEMA_RATE;
     bool path = key->type == SCHEMA_PATH;
     ck_assert_msg(path || amount == (key->max > key->min), "%s: range", key->name);
     ck_assert_msg(path || key->zero == NULL || key->min > 0, "%s: 0 means two things", key->name);
@@ -193,6 +193,7 @@ START_TEST(keys_are_described)
         {"listeners.idle_timeout", "a duration, 1ms to 720h, or off"},
         {"listeners.receive_buffer", "a size, 4KiB to 256MiB, or auto"},
         {"listeners.bind", "an address or a list of addresses"},
+        {"listeners.connection_rate_per_source", "a rate, 1/s to 1000000/s, or off"},
         {"listeners.allow", "a network or a list of networks"},
         {"pools.retries", "a whole number, 0 to 16"},
         {"pools.balance", "one of round_robin, least_conn, random, source_hash, maglev"},

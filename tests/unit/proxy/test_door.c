@@ -81,6 +81,26 @@ START_TEST(lets_in_whom_it_should)
 }
 END_TEST
 
+START_TEST(counts_where_there_are_limits)
+{
+    struct door d;
+    const struct conf_listener none = {.name = "web"}, many = {.max_connections_per_source = 3};
+    const struct conf_listener fast = {
+        .connection_rate_per_source = {.count = 50, .period = 1000000000}};
+    ck_assert_int_eq(door_init(&d, &none), 0);
+    ck_assert(d.open && !d.counts);
+    ck_assert_int_eq(door_init(&d, &many), 0);
+    ck_assert(!d.open && d.counts);
+    ck_assert_uint_eq(d.limits.connections, 3);
+    ck_assert_uint_eq(d.limits.rate, 0);
+    ck_assert_int_eq(door_init(&d, &fast), 0);
+    ck_assert(!d.open && d.counts);
+    ck_assert_uint_eq(d.limits.connections, 0);
+    ck_assert_uint_eq(d.limits.rate, 50);
+    ck_assert_int_eq(d.limits.period, 1000000000);
+}
+END_TEST
+
 START_TEST(leaves_nothing_behind_without_memory)
 {
     struct rules r = {.listener.name = "web"};
@@ -106,4 +126,5 @@ START_TEST(leaves_nothing_behind_without_memory)
 }
 END_TEST
 
-UNIT_MAIN("door", lets_in_whom_it_should, leaves_nothing_behind_without_memory)
+UNIT_MAIN("door", lets_in_whom_it_should, counts_where_there_are_limits,
+          leaves_nothing_behind_without_memory)
