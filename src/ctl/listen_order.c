@@ -1,7 +1,10 @@
 #include "ctl/listen_order.h"
 
+#include <netinet/in.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/un.h>
 
 #define COUNT_MAX 65535
 
@@ -23,16 +26,36 @@ static int digit(char c)
     return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
-/* Whether the kernel's structure is all there, and a UNIX path has its NUL. */
+static bool is_control(char c)
+{
+    return (unsigned char)c < 0x20 || c == 0x7f;
+}
+
+/* An absolute path with a NUL and nothing behind it, or a NUL and an abstract name; neither has
+ * what could not be shown. */
+static bool is_name(const char *name, size_t n)
+{
+    if (n < 2 || (name[0] != '/' && name[0] != '\0'))
+        return false;
+    size_t end = name[0] == '/' ? strnlen(name, n) : n;
+    for (size_t i = 1; i < n; i++) {
+        if (i < end ? is_control(name[i]) : name[i] != '\0')
+            return false;
+    }
+    return name[0] == '\0' || end < n;
+}
+
+/* Whether the kernel's structure is all there. */
 static bool is_whole(const struct addr *a)
 {
+    size_t head = offsetof(struct sockaddr_un, sun_path);
     switch (a->sa.sa_family) {
     case AF_INET:
         return a->len == sizeof(a->in);
     case AF_INET6:
         return a->len == sizeof(a->in6);
     case AF_UNIX:
-        return a->len > sizeof(sa_family_t) && a->len <= sizeof(a->un);
+        return a->len > head && is_name(a->un.sun_path, a->len - head);
     default:
         return false;
     }
@@ -59,6 +82,14 @@ bool listen_order_read_addr(const json_t *value, struct addr *ret)
     return true;
 }
 
+void listen_order_key(const struct addr *a, bool any, char *key)
+{
+    if (any)
+        snprintf(key, LISTEN_KEY_SIZE, ":%u", addr_port(a));
+    else
+        addr_format(a, key);
+}
+
 json_t *listen_order_write(const struct listen_order *o)
 {
     const struct socket_listen_options *l = &o->options;
@@ -71,6 +102,19 @@ json_t *listen_order_write(const struct listen_order *o)
                      "receive_buffer", c->receive_buffer, "send_buffer", c->send_buffer, "backlog",
                      l->backlog, "defer_accept", (json_int_t)l->defer_accept, "fastopen",
                      l->fastopen);
+}
+
+/* One process must not get hold of the name of another one's address. */
+static bool is_called_right(const struct listen_order *o)
+{
+    char key[LISTEN_KEY_SIZE];
+    if (o->addr.len == 0)
+        return !o->any && strncmp(o->key, LISTEN_KEY_HANDED, strlen(LISTEN_KEY_HANDED)) == 0;
+    if (o->any &&
+        (o->addr.sa.sa_family != AF_INET6 || !IN6_IS_ADDR_UNSPECIFIED(&o->addr.in6.sin6_addr)))
+        return false;
+    listen_order_key(&o->addr, o->any, key);
+    return strcmp(o->key, key) == 0;
 }
 
 bool listen_order_read(const json_t *body, struct listen_order *ret)
@@ -94,6 +138,8 @@ bool listen_order_read(const json_t *body, struct listen_order *ret)
         return false;
     o.any = any;
     o.count = (unsigned)wanted;
+    if (!is_called_right(&o))
+        return false;
     c->nodelay = nodelay;
     c->keepalive.idle = idle;
     c->keepalive.interval = interval;

@@ -6,6 +6,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/text.h"
+
 static const char *const names[] = {
     [MESSAGE_HELLO] = "hello",
     [MESSAGE_RELOAD] = "reload",
@@ -81,13 +83,11 @@ static int send_bytes(int socket, char *bytes, size_t n, const int *fds, unsigne
 int message_send(int socket, enum message_type type, json_t *body, const int *fds, unsigned count,
                  bool wait)
 {
-    if (body == NULL)
-        body = json_object();
+    char *text = NULL;
     if (count > MESSAGE_FDS_MAX) {
         json_decref(body);
         return -EMSGSIZE;
     }
-    char *text = NULL;
     if (json_object_set_new(body, "type", json_string(names[type])) == 0)
         text = json_dumps(body, JSON_COMPACT);
     json_decref(body);
@@ -101,19 +101,31 @@ int message_send(int socket, enum message_type type, json_t *body, const int *fd
 
 /* --- receiving --------------------------------------------------------------------------- */
 
+static void close_fds(const int *fds, unsigned count)
+{
+    for (unsigned i = 0; i < count; i++) {
+        if (fds[i] >= 0)
+            close(fds[i]);
+    }
+}
+
+/* The kernel puts all descriptors of a record into one of these. */
 static int take_fds(struct message *m, struct msghdr *h)
 {
-    for (struct cmsghdr *c = CMSG_FIRSTHDR(h); c != NULL; c = CMSG_NXTHDR(h, c)) {
-        if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS || m->fds != NULL)
-            continue;
-        size_t size = c->cmsg_len - CMSG_LEN(0);
-        m->fds = malloc(size);
-        if (m->fds == NULL)
-            return -ENOMEM;
-        memcpy(m->fds, CMSG_DATA(c), size);
-        m->fd_count = (unsigned)(size / sizeof(int));
+    const struct cmsghdr *c = CMSG_FIRSTHDR(h);
+    if (c == NULL || c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
+        return 0;
+    int fds[MESSAGE_FDS_MAX];
+    size_t size = c->cmsg_len - CMSG_LEN(0);
+    memcpy(fds, CMSG_DATA(c), size);
+    m->fds = malloc(size);
+    if (m->fds == NULL) {
+        close_fds(fds, (unsigned)(size / sizeof(int)));
+        return -ENOMEM;
     }
-    return (h->msg_flags & (MSG_TRUNC | MSG_CTRUNC)) == 0 ? 0 : -EPROTO;
+    memcpy(m->fds, fds, size);
+    m->fd_count = (unsigned)(size / sizeof(int));
+    return 0;
 }
 
 static int take_type(struct message *m)
@@ -137,16 +149,19 @@ static int receive_into(int socket, struct message *m, char *bytes, bool wait)
                        .msg_control = &ancillary,
                        .msg_controllen = sizeof(ancillary)};
     ssize_t n;
-    do
+    do /* a reset, as when the other side left messages unread, is told once: before its last ones
+        */
         n = recvmsg(socket, &h, MSG_CMSG_CLOEXEC | (wait ? 0 : MSG_DONTWAIT));
-    while (n < 0 && errno == EINTR);
+    while (n < 0 && (errno == EINTR || errno == ECONNRESET));
     if (n < 0)
-        return errno == ECONNRESET ? -EPIPE : -errno;
+        return -errno;
     int err = take_fds(m, &h);
-    if (err == 0 && n == 0)
-        return -EPIPE;
     if (err < 0)
         return err;
+    if (n == 0)
+        return -EPIPE;
+    if ((h.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) != 0)
+        return -EPROTO;
     m->body = json_loadb(bytes, (size_t)n, JSON_REJECT_DUPLICATES, NULL);
     return json_is_object(m->body) ? take_type(m) : -EPROTO;
 }
@@ -168,10 +183,7 @@ int message_receive(int socket, struct message *ret, bool wait)
 
 void message_free(struct message *m)
 {
-    for (unsigned i = 0; i < m->fd_count; i++) {
-        if (m->fds[i] >= 0)
-            close(m->fds[i]);
-    }
+    close_fds(m->fds, m->fd_count);
     free(m->fds);
     json_decref(m->body);
     *m = (struct message){.body = NULL};
@@ -187,6 +199,37 @@ int message_take_fd(struct message *m, unsigned n)
 }
 
 /* --- what is in it ----------------------------------------------------------------------- */
+
+/* As much as there may be, in whole lines where there are several. */
+static size_t fitting(const char *bytes)
+{
+    size_t n = strnlen(bytes, MESSAGE_TEXT_MAX + 1);
+    if (n <= MESSAGE_TEXT_MAX)
+        return n;
+    const char *end = memrchr(bytes, '\n', MESSAGE_TEXT_MAX);
+    return end != NULL ? (size_t)(end + 1 - bytes) : MESSAGE_TEXT_MAX;
+}
+
+json_t *message_text(const char *bytes)
+{
+    size_t n = fitting(bytes);
+    json_t *string = bytes[n] == '\0' ? json_string(bytes) : NULL;
+    if (string != NULL)
+        return string;
+    struct text plain, quoted;
+    text_init(&plain);
+    text_init(&quoted);
+    text_add(&plain, bytes, n);
+    if (bytes[n] != '\0')
+        text_add_string(&plain, "... and more\n");
+    if (!plain.failed)
+        text_add_json(&quoted, plain.data);
+    if (!plain.failed && !quoted.failed)
+        string = json_loads(quoted.data, JSON_DECODE_ANY, NULL);
+    text_free(&plain);
+    text_free(&quoted);
+    return string;
+}
 
 const char *message_string(const struct message *m, const char *key)
 {

@@ -49,6 +49,7 @@ enum message_type {
 
 #define MESSAGE_FDS_MAX  250          /* descriptors in one message; the kernel takes 253 */
 #define MESSAGE_SIZE_MAX (128 * 1024) /* [bytes] of its JSON */
+#define MESSAGE_TEXT_MAX (40 * 1024)  /* [bytes] of a text in it: JSON makes more of some bytes */
 
 /* Received. */
 struct message {
@@ -67,8 +68,8 @@ int message_pair(int ret[2]) WEFT_MUSTCHECK;
  * Send a message with copies of `count` descriptors.
  *
  * Does not wait for room in the socket unless `wait`. Returns 0, -EAGAIN, -EPIPE when the other
- * side is gone, -EMSGSIZE, or another -errno. Owns: `body` is consumed, whatever is returned; NULL
- * stands for an empty object, or for one that no memory was left for (-ENOMEM then).
+ * side is gone, -EMSGSIZE, or another -errno. Owns: `body` is consumed, whatever is returned; NULL,
+ * as one is that could not be made, is -ENOMEM.
  */
 int message_send(int socket, enum message_type type, json_t *body, const int *fds, unsigned count,
                  bool wait) WEFT_MUSTCHECK;
@@ -77,7 +78,8 @@ int message_send(int socket, enum message_type type, json_t *body, const int *fd
  * Receive a message; wait for it if `wait`.
  *
  * Returns 0, -EAGAIN when none is there, -EPIPE when the other side is gone, -EPROTO for what is no
- * message, or another -errno. Owns: the caller frees the message.
+ * message, or another -errno; nothing that came is left open then. Owns: the caller frees the
+ * message.
  */
 int message_receive(int socket, struct message *ret, bool wait) WEFT_MUSTCHECK;
 
@@ -91,6 +93,10 @@ int message_take_fd(struct message *m, unsigned n);
 const char *message_string(const struct message *m, const char *key);
 json_int_t message_integer(const struct message *m, const char *key);
 bool message_true(const struct message *m, const char *key);
+
+/** A JSON string for people to read: bytes that are not UTF-8 become U+FFFD, and lines beyond
+ * MESSAGE_TEXT_MAX are left out, which the last one says. Returns NULL without memory. */
+json_t *message_text(const char *bytes) WEFT_MUSTCHECK;
 
 /** The type's name, for messages to people. */
 const char *message_name(enum message_type type);

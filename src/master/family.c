@@ -12,6 +12,8 @@
 #include "base/error.h"
 #include "base/log.h"
 
+#define KILL_MARGIN (5 * NSEC_PER_SEC) /* after the time a process has to leave */
+
 void family_init(struct family *f)
 {
     list_init(&f->processes);
@@ -100,14 +102,21 @@ static void clean_environment(void)
     unsetenv("WATCHDOG_PID");
 }
 
+static void say_not_run(int events, const char *binary, int err)
+{
+    char why[512];
+    snprintf(why, sizeof(why), "error: cannot run %s: %s", binary, error_text(err));
+    json_t *body = json_pack("{s:o}", "text", message_text(why));
+    (void)!message_send(events, MESSAGE_FAILED, body, NULL, 0, true);
+}
+
+/* Signals stay blocked, as a worker process has them: what a terminal sends to all is the master's.
+ */
 static void WEFT_NORETURN run_child(const struct spawn *how, const struct ends *ends)
 {
     char numbers[32], state[16];
     char *arguments[] = {
         (char *)"weft: worker process", (char *)"--worker", numbers, NULL, NULL, NULL};
-    sigset_t none;
-    sigemptyset(&none);
-    sigprocmask(SIG_SETMASK, &none, NULL);
     snprintf(numbers, sizeof(numbers), "%d,%d", ends->events, ends->orders);
     keep_open(ends->events);
     keep_open(ends->orders);
@@ -119,9 +128,7 @@ static void WEFT_NORETURN run_child(const struct spawn *how, const struct ends *
     }
     clean_environment();
     execv(how->binary, arguments);
-    json_t *body = json_pack(
-        "{s:o}", "text", json_sprintf("error: cannot run %s: %s", how->binary, error_text(errno)));
-    (void)!message_send(ends->events, MESSAGE_FAILED, body, NULL, 0, true);
+    say_not_run(ends->events, how->binary, errno);
     _exit(EXIT_FAILURE);
 }
 
@@ -183,6 +190,26 @@ void process_tell(const struct process *p, enum message_type type, json_t *body)
                  message_name(type), error_text(err));
 }
 
+static void leave_by(struct process *p, int64_t deadline)
+{
+    p->stage = STAGE_LEAVING;
+    if (deadline < p->deadline)
+        p->deadline = deadline;
+}
+
+void process_drain(struct process *p, bool stop)
+{
+    leave_by(p,
+             p->drain_timeout > 0 ? clock_update() + p->drain_timeout + KILL_MARGIN : CLOCK_NEVER);
+    process_tell(p, MESSAGE_DRAIN, json_pack("{s:b}", "stop", (int)stop));
+}
+
+void process_end(struct process *p)
+{
+    leave_by(p, clock_update() + KILL_MARGIN);
+    process_tell(p, MESSAGE_END, json_object());
+}
+
 int process_note_log(struct process *p, const char *path)
 {
     list_for_each (l, &p->logs) {
@@ -203,4 +230,6 @@ void process_kill(struct process *p)
     p->killed = true;
     p->deadline = CLOCK_NEVER;
     kill(p->pid, SIGKILL);
+    close_fd(&p->events);
+    close_fd(&p->orders);
 }

@@ -79,14 +79,21 @@ struct process *family_find(const struct family *f, pid_t pid);
 /** Forget a process that has ended. */
 void family_remove(struct process *p);
 
-/** Send without waiting; a process that does not read its messages is told later or not at all, and
- * an error of a `NULL` body is logged. */
+/** Send without waiting. One that does not read its messages is not told, which is logged. Owns:
+ * `body` is consumed. */
 void process_tell(const struct process *p, enum message_type type, json_t *body);
+
+/** Tell it to leave when its last connection has ended, drain_timeout from now at the latest;
+ * `stop`: nobody takes over. One that does not keep to that is killed. */
+void process_drain(struct process *p, bool stop);
+
+/** Tell it to end at once; it has some seconds for that. */
+void process_end(struct process *p);
 
 /** Remember that it writes this log file. Returns 0 or -ENOMEM. */
 int process_note_log(struct process *p, const char *path) WEFT_MUSTCHECK;
 
-/** End it by force. */
+/** End it by force, and hear no more of what it says. */
 void process_kill(struct process *p);
 
 #endif

@@ -16,8 +16,9 @@
  *
  *                     ┌─ START ─── the first process, or one for one that died
  *      NONE ──begins──┼─ RELOAD ── the serving process loads the configuration itself
- *                     ├─ REPLACE ─ a new process takes over: a reload that needs one, a stuck
- * thread └─ UPGRADE ─ likewise, of the new binary, which the master then becomes too
+ *                     ├─ REPLACE ─ a new process takes over: for a reload that needs one, or for
+ *                     │            one that is stuck
+ *                     └─ UPGRADE ─ likewise, of the new binary, which the master then becomes too
  */
 enum change { CHANGE_NONE, CHANGE_START, CHANGE_RELOAD, CHANGE_REPLACE, CHANGE_UPGRADE };
 
@@ -41,6 +42,7 @@ struct master {
     bool reload_wanted;
     bool replace_wanted;
     bool upgrade_wanted;
+    bool become_wanted;        /* the program at `binary` serves: to be that too */
     struct snapshot *accepted; /* the configuration in effect; NULL: none yet */
     uint64_t generation;       /* its number */
     uint64_t restarts;         /* processes started for one that died or was stuck */
@@ -69,6 +71,9 @@ void succession_expire(struct master *m, int64_t now);
 
 /** Give up what is under way, as weft is stopping. */
 void succession_abandon(struct master *m);
+
+/** Become the program that serves since an upgrade; where that fails, this one goes on. */
+void succession_become(struct master *m);
 
 /* --- state.c: what outlives an upgrade ---------------------------------------------------- */
 

@@ -1,6 +1,7 @@
 #include "master/master.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <poll.h>
 #include <signal.h>
@@ -18,10 +19,10 @@
 #include "master/internal.h"
 #include "master/notify.h"
 
-#define TICK        NSEC_PER_SEC
-#define SILENT      (10 * NSEC_PER_SEC) /* a process that says nothing for so long is not well */
-#define END_LIMIT   (5 * NSEC_PER_SEC)  /* to end at once */
-#define STATUS_SIZE 128
+#define TICK      NSEC_PER_SEC
+#define SILENT    (10 * NSEC_PER_SEC) /* a process that says nothing for so long is not well */
+#define EXTENSION (5 * NSEC_PER_SEC)  /* that systemd is to wait after the last deadline */
+#define SAID_MAX  64 /* messages of a process that are heard before others have their turn */
 
 /* --- stopping ---------------------------------------------------------------------------- */
 
@@ -30,20 +31,15 @@ static struct process *process_of(struct list *l)
     return container_of(l, struct process, link);
 }
 
-static void have_end(struct process *p, int64_t now)
-{
-    p->stage = STAGE_LEAVING;
-    p->deadline = now + END_LIMIT;
-    process_tell(p, MESSAGE_END, NULL);
-}
-
 static void stop_at_once(struct master *m)
 {
+    if (m->ending)
+        return;
     m->stopping = m->ending = true;
     notify_stopping();
     succession_abandon(m);
     list_for_each (l, &m->family.processes)
-        have_end(process_of(l), clock_now());
+        process_end(process_of(l));
     vault_close_listeners(&m->vault);
 }
 
@@ -57,12 +53,8 @@ static void stop(struct master *m)
     notify_stopping();
     succession_abandon(m);
     list_for_each (l, &m->family.processes) {
-        struct process *p = process_of(l);
-        if (p->stage != STAGE_SERVING)
-            continue;
-        p->stage = STAGE_LEAVING;
-        p->deadline = clock_now() + p->drain_timeout + END_LIMIT;
-        process_tell(p, MESSAGE_DRAIN, json_pack("{s:b}", "stop", 1));
+        if (process_of(l)->stage == STAGE_SERVING)
+            process_drain(process_of(l), true);
     }
     vault_close_listeners(&m->vault); /* what has queued up is still taken by the process */
 }
@@ -78,6 +70,7 @@ static int open_signals(void)
         sigaddset(&set, taken[i]);
     sigprocmask(SIG_BLOCK, &set, NULL);
     signal(SIGPIPE, SIG_IGN);
+    signal(SIGCHLD, SIG_DFL); /* where it is ignored, nobody's end can be waited for */
     int fd = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
     return fd >= 0 ? fd : -errno;
 }
@@ -115,16 +108,17 @@ static void take_signals(struct master *m)
 
 /* --- what processes say ------------------------------------------------------------------ */
 
-static void take_alive(struct master *m, struct process *p, const struct message *message)
+static void take_alive(struct process *p, const struct message *message)
 {
+    json_int_t connections = message_integer(message, "connections");
     p->heard = clock_now();
-    p->connections = (uint64_t)message_integer(message, "connections");
-    (void)m;
+    p->connections = connections > 0 ? (uint64_t)connections : 0;
 }
 
-static void take_stuck(struct master *m, struct process *p, const struct message *message)
+static void take_stuck(struct master *m, const struct process *p, const struct message *message)
 {
-    if (p->stage != STAGE_SERVING || m->stopping)
+    if (p->stage != STAGE_SERVING || m->stopping || m->replace_wanted ||
+        m->now.kind == CHANGE_REPLACE)
         return;
     log_line(LOG_LEVEL_ERROR, "worker process %d: %s; another one takes over", (int)p->pid,
              message_string(message, "text"));
@@ -159,7 +153,7 @@ static void take_event(struct master *m, struct process *p, const struct message
         succession_verdict(m, p, message);
         break;
     case MESSAGE_ALIVE:
-        take_alive(m, p, message);
+        take_alive(p, message);
         break;
     case MESSAGE_STUCK:
         take_stuck(m, p, message);
@@ -168,23 +162,31 @@ static void take_event(struct master *m, struct process *p, const struct message
         take_ask(m, p, message);
         break;
     default:
-        log_line(LOG_LEVEL_ERROR, "worker process %d: unexpected message '%s'", (int)p->pid,
-                 message_name(message->type));
+        log_line(LOG_LEVEL_ERROR, "worker process %d says '%s', which is not for it: killed",
+                 (int)p->pid, message_name(message->type));
+        process_kill(p);
     }
 }
 
+/* How much is heard is bounded: who speaks without end must not keep the master from all else. */
 static void take_events(struct master *m, struct process *p)
 {
-    struct message message;
-    int err;
-    while ((err = message_receive(p->events, &message, false)) == 0) {
+    int err = 0;
+    for (int said = 0; err == 0 && said < SAID_MAX && p->events >= 0; said++) {
+        struct message message;
+        err = message_receive(p->events, &message, false);
+        if (err < 0)
+            break;
         take_event(m, p, &message);
         message_free(&message);
     }
-    if (err == -EAGAIN)
-        return;
-    close(p->events); /* the process is gone, or as good as that: SIGCHLD says so */
-    p->events = -1;
+    if (err == -EPIPE) {
+        close(p->events); /* the process is gone, or as good as that: SIGCHLD says so */
+        p->events = -1;
+    } else if (err == -EPROTO) {
+        log_line(LOG_LEVEL_ERROR, "worker process %d says what is no message: killed", (int)p->pid);
+        process_kill(p);
+    }
 }
 
 /* What a process has said before its end is heard first. */
@@ -195,8 +197,7 @@ static void reap(struct master *m)
         int status;
         if (waitpid(p->pid, &status, WNOHANG) != p->pid)
             continue;
-        if (p->events >= 0)
-            take_events(m, p);
+        take_events(m, p);
         succession_gone(m, p, status);
     }
 }
@@ -222,15 +223,19 @@ static void feed_watchdog(const struct master *m, int64_t now)
         notify_alive();
 }
 
-/* A process whose control thread does not turn can't say which of its threads is stuck. */
-static void look_for_silence(struct master *m, int64_t now)
+/* Whose control thread does not turn can't say which of its threads is stuck, and one with a thread
+ * that is stuck never leaves. One that starts has a time to be ready, and most have one to leave.
+ */
+static void look_for_silence(const struct master *m, int64_t now)
 {
-    struct process *p = family_at(&m->family, STAGE_SERVING);
-    if (p == NULL || m->stopping || now - p->heard < 3 * SILENT)
-        return;
-    log_line(LOG_LEVEL_ERROR, "worker process %d gives no sign of life: killed", (int)p->pid);
-    process_kill(p);
-    p->heard = now;
+    list_for_each (l, &m->family.processes) {
+        struct process *p = process_of(l);
+        if (p->stage == STAGE_STARTING || p->deadline != CLOCK_NEVER || p->killed ||
+            now - p->heard < 3 * SILENT)
+            continue;
+        log_line(LOG_LEVEL_ERROR, "worker process %d gives no sign of life: killed", (int)p->pid);
+        process_kill(p);
+    }
 }
 
 struct tally {
@@ -260,7 +265,7 @@ static void tell_systemd(const struct master *m, const struct tally *t, int64_t 
     if (m->stopping) {
         notify_status("stopping: %" PRIu64 " connections left", t->left);
         if (t->longest > now)
-            notify_extend(t->longest - now + END_LIMIT);
+            notify_extend(t->longest - now + EXTENSION);
     } else if (serving == NULL) {
         notify_status("starting a worker process");
     } else if (t->leaving > 0) {
@@ -370,6 +375,8 @@ static void run(struct master *m)
     while (!is_over(m)) {
         if (m->failed && !m->stopping)
             stop_at_once(m);
+        if (m->become_wanted && !m->stopping)
+            succession_become(m);
         succession_begin(m);
         if (turn(m) < 0)
             sleep(1); /* no memory for a list of descriptors: it may pass */
@@ -377,6 +384,17 @@ static void run(struct master *m)
 }
 
 /* --- start and end ----------------------------------------------------------------------- */
+
+/* Where the standard streams are closed, what is opened next would be taken for one of them. */
+static void fill_standard_streams(void)
+{
+    int fd;
+    do
+        fd = open("/dev/null", O_RDWR);
+    while (fd >= 0 && fd <= STDERR_FILENO);
+    if (fd >= 0)
+        close(fd);
+}
 
 static void raise_descriptor_limit(void)
 {
@@ -395,6 +413,7 @@ static int begin_new(struct master *m)
 
 static int start(struct master *m)
 {
+    fill_standard_streams();
     raise_descriptor_limit();
     m->signals = open_signals();
     if (m->signals < 0)
@@ -422,7 +441,7 @@ int master_run(const struct master_options *o)
     struct master m = {.options = o, .signals = -1};
     family_init(&m.family);
     vault_init(&m.vault);
-    m.orders = (struct orders){.vault = &m.vault, .error_log = -1};
+    orders_init(&m.orders, &m.vault);
     int err = start(&m);
     if (err < 0) {
         fprintf(stderr, "error: cannot start: %s\n", error_text(err));

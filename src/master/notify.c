@@ -15,12 +15,13 @@
 #include "base/text.h"
 
 /*
- * A name in the descriptor store: a key with this in front. A name has no colon, and it may have
- * 255 bytes; a longer one is not stored.
+ * A name in the descriptor store: a key with this in front. A name has no colon and nothing but
+ * ASCII, and it may have 255 bytes; what can't be one is not stored.
  */
 #define STORED_PREFIX "weft="
 #define COLON         ';'
 #define NAME_MAX_SIZE 256
+#define FDS_AT_ONCE   250 /* descriptors in one message; the kernel takes 253 */
 
 static void say(const char *state)
 {
@@ -79,6 +80,8 @@ static bool stored_name(const char *key, char *name, size_t size)
     if (n < 0 || (size_t)n >= size)
         return false;
     for (char *c = name; *c != '\0'; c++) {
+        if (*c < ' ' || *c > '~' || *c == COLON)
+            return false;
         if (*c == ':')
             *c = COLON;
     }
@@ -107,7 +110,12 @@ bool notify_store(const char *key, const int *fds, unsigned count)
         return false;
     /* Unpolled: a listening socket has no end that systemd should look for. */
     snprintf(state, sizeof(state), "FDSTORE=1\nFDNAME=%s\nFDPOLL=0", name);
-    return sd_pid_notify_with_fds(0, 0, state, fds, count) > 0;
+    bool stored = count > 0;
+    for (unsigned done = 0; stored && done < count; done += FDS_AT_ONCE) {
+        unsigned n = count - done < FDS_AT_ONCE ? count - done : FDS_AT_ONCE;
+        stored = sd_pid_notify_with_fds(0, 0, state, fds + done, n) > 0;
+    }
+    return stored;
 #else
     (void)key;
     (void)fds;

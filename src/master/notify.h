@@ -27,7 +27,8 @@ void notify_alive(void);
 /** Have `more` [ns] from now before systemd loses patience with a start or a stop. */
 void notify_extend(int64_t more);
 
-/** Put copies of sockets into the descriptor store. Returns whether there is one. */
+/** Put copies of sockets into the descriptor store. Returns whether there is one, and the key can
+ * be a name in it. */
 bool notify_store(const char *key, const int *fds, unsigned count);
 
 /** Take a key's sockets out of the descriptor store. */

@@ -2,7 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,19 +12,58 @@
 #include "base/log.h"
 #include "ctl/listen_order.h"
 
-/* Whoever waits for an answer reads it: there is always room for one. */
-static void answer(const struct process *p, enum message_type type, json_t *body, const int *fds,
-                   unsigned count)
+#define ANSWER_TRIES 1000        /* of a millisecond, for a process that is slow to read answers */
+#define PATHS_MAX    (12 * 1024) /* [bytes] of paths in one message, escapes not counted */
+
+/* --- answers ----------------------------------------------------------------------------- */
+
+/* Whoever waits for an answer reads it: that there is no room for one passes. Owns: consumes
+ * `body`.
+ */
+static int send_patiently(const struct process *p, enum message_type type, json_t *body,
+                          const int *fds, unsigned count)
 {
-    int err = message_send(p->orders, type, body, fds, count, false);
-    if (err < 0 && err != -EPIPE)
-        log_line(LOG_LEVEL_ERROR, "worker process %d gets no answer: %s", (int)p->pid,
-                 error_text(err));
+    int err = -ENOMEM;
+    for (int tries = 0; body != NULL && tries < ANSWER_TRIES; tries++) {
+        err = message_send(p->orders, type, json_incref(body), fds, count, false);
+        if (err != -EAGAIN && err != -ETOOMANYREFS)
+            break;
+        poll(NULL, 0, 1);
+    }
+    json_decref(body);
+    return err;
 }
 
-static void refuse(const struct process *p, int err, const char *why)
+/* One that takes no answer is not well, and would wait for this one for ever. */
+static void give_up(struct process *p, int err)
 {
-    answer(p, MESSAGE_REFUSED, json_pack("{s:i, s:s}", "error", -err, "text", why), NULL, 0);
+    if (err == 0 || err == -EPIPE)
+        return;
+    log_line(LOG_LEVEL_ERROR, "worker process %d takes no answer: %s: killed", (int)p->pid,
+             error_text(err));
+    process_kill(p);
+}
+
+static void refuse(struct process *p, int err, const char *why)
+{
+    json_t *body = json_pack("{s:i, s:o}", "error", -err, "text", message_text(why));
+    give_up(p, send_patiently(p, MESSAGE_REFUSED, body, NULL, 0));
+}
+
+/* What can't be sent becomes a refusal. */
+static int answer(struct process *p, json_t *body, const int *fds, unsigned count)
+{
+    int err = send_patiently(p, MESSAGE_OPENED, body, fds, count);
+    if (err == -EAGAIN || err == -ETOOMANYREFS)
+        give_up(p, err);
+    else if (err < 0 && err != -EPIPE)
+        refuse(p, err, error_text(err));
+    return err;
+}
+
+static void answer_done(struct process *p)
+{
+    (void)!answer(p, json_object(), NULL, 0);
 }
 
 /* As one error: EPERM means "through a new process, and it will be". */
@@ -36,15 +75,21 @@ static bool may_open(const struct process *p)
 /* --- sockets ----------------------------------------------------------------------------- */
 
 /* In as many messages as it takes. */
-static void pass_sockets(const struct process *p, const struct vault_entry *e)
+static void pass_sockets(struct process *p, const struct vault_entry *e)
 {
     unsigned sent = 0;
+    int err;
     do {
         unsigned n = e->count - sent < MESSAGE_FDS_MAX ? e->count - sent : MESSAGE_FDS_MAX;
         bool more = sent + n < e->count;
-        answer(p, MESSAGE_OPENED, json_pack("{s:b}", "more", (int)more), e->fds + sent, n);
+        err = answer(p, json_pack("{s:b}", "more", (int)more), e->fds + sent, n);
         sent += n;
-    } while (sent < e->count);
+    } while (err == 0 && sent < e->count);
+}
+
+static bool is_path(const struct addr *a)
+{
+    return a->len > 0 && a->sa.sa_family == AF_UNIX && a->un.sun_path[0] != '\0';
 }
 
 static void open_listen(struct orders *o, struct process *p, const struct message *m)
@@ -52,6 +97,10 @@ static void open_listen(struct orders *o, struct process *p, const struct messag
     struct listen_order want;
     if (!listen_order_read(m->body, &want)) {
         refuse(p, -EPROTO, "no such order");
+        return;
+    }
+    if (is_path(&want.addr) && vault_find(o->vault, want.key) == NULL && !may_open(p)) {
+        refuse(p, -EPERM, error_text(EPERM));
         return;
     }
     const struct vault_order order = {.key = want.key,
@@ -73,8 +122,7 @@ static void open_listen(struct orders *o, struct process *p, const struct messag
 static void open_control(struct orders *o, struct process *p, const struct message *m)
 {
     struct addr addr;
-    if (!listen_order_read_addr(json_object_get(m->body, "address"), &addr) ||
-        addr.sa.sa_family != AF_UNIX) {
+    if (!listen_order_read_addr(json_object_get(m->body, "address"), &addr) || !is_path(&addr)) {
         refuse(p, -EPROTO, "no such order");
         return;
     }
@@ -85,8 +133,8 @@ static void open_control(struct orders *o, struct process *p, const struct messa
     struct vault_entry *e;
     struct text why;
     text_init(&why);
-    int err = vault_open_control(o->vault, message_string(m, "key"), &addr,
-                                 (gid_t)message_integer(m, "group"), p->id, &e, &why);
+    int err =
+        vault_open_control(o->vault, &addr, (gid_t)message_integer(m, "group"), p->id, &e, &why);
     if (err == 0)
         pass_sockets(p, e);
     else
@@ -97,7 +145,7 @@ static void open_control(struct orders *o, struct process *p, const struct messa
 /* --- files ------------------------------------------------------------------------------- */
 
 /* The master's own lines go where the worker process's errors go. */
-static void share_error_log(struct orders *o, const char *path, int fd)
+static void share_error_log(struct orders_files *f, const char *path, int fd)
 {
     int copy = fcntl(fd, F_DUPFD_CLOEXEC, 0);
     char *name = strdup(path);
@@ -107,12 +155,11 @@ static void share_error_log(struct orders *o, const char *path, int fd)
         free(name);
         return;
     }
-    if (o->error_log >= 0)
-        close(o->error_log);
-    free(o->error_path);
-    o->error_log = copy;
-    o->error_path = name;
-    log_direct_to(copy);
+    if (f->error_log >= 0)
+        close(f->error_log);
+    free(f->error_path);
+    f->error_log = copy;
+    f->error_path = name;
 }
 
 static void open_log(struct orders *o, struct process *p, const struct message *m)
@@ -121,98 +168,108 @@ static void open_log(struct orders *o, struct process *p, const struct message *
     int fd = may_open(p) ? log_open_file(path) : -EPERM;
     int err = fd < 0 ? fd : process_note_log(p, path);
     if (err == 0 && message_true(m, "errors"))
-        share_error_log(o, path, fd);
+        share_error_log(&o->next, path, fd);
     if (err == 0)
-        answer(p, MESSAGE_OPENED, NULL, &fd, 1);
+        (void)!answer(p, json_object(), &fd, 1);
     else
         refuse(p, err, error_text(err));
     if (fd >= 0)
         close(fd);
 }
 
-/* Whether a path is below the directory of the main file, links followed. */
-static bool is_beside(const struct snapshot *s, const char *path)
-{
-    char *main = s->main.path != NULL ? realpath(s->main.path, NULL) : NULL;
-    char *real = realpath(path, NULL);
-    char *slash = main != NULL ? strrchr(main, '/') : NULL;
-    bool beside =
-        slash != NULL && real != NULL && strncmp(real, main, (size_t)(slash + 1 - main)) == 0;
-    free(main);
-    free(real);
-    return beside;
-}
-
-static bool may_include(const struct process *p, const struct snapshot_include *i)
-{
-    for (unsigned n = 0; !may_open(p) && n < i->count; n++) {
-        if (!is_beside(p->snapshot, i->files[n].path))
-            return false;
-    }
-    return true;
-}
+/* What goes into one message of an include, and where the next one goes on. */
+struct piece {
+    json_t *files;
+    int fds[MESSAGE_FDS_MAX];
+    unsigned count; /* of `fds` */
+    unsigned next;  /* of the include's files */
+};
 
 /* Every file with its error, and the descriptors of those that have none. */
-static int pass_include(const struct process *p, const struct snapshot_include *i)
+static int fill_piece(struct piece *piece, const struct snapshot_include *i)
 {
-    int fds[MESSAGE_FDS_MAX];
-    unsigned count = 0;
-    json_t *files = json_array();
-    int err = i->count <= MESSAGE_FDS_MAX ? 0 : -EMFILE;
-    for (unsigned n = 0; err == 0 && n < i->count; n++) {
-        int fd = snapshot_open(&i->files[n]);
+    size_t bytes = 0;
+    while (piece->next < i->count && piece->count < MESSAGE_FDS_MAX && bytes < PATHS_MAX) {
+        const struct snapshot_file *f = &i->files[piece->next];
+        int fd = snapshot_open(f);
+        if (fd == -EMFILE || fd == -ENFILE)
+            return fd;
         if (fd >= 0)
-            fds[count++] = fd;
-        json_array_append_new(
-            files, json_pack("{s:s, s:i}", "path", i->files[n].path, "error", fd >= 0 ? 0 : -fd));
+            piece->fds[piece->count++] = fd;
+        json_t *file =
+            json_pack("{s:o, s:i}", "path", message_text(f->path), "error", fd >= 0 ? 0 : -fd);
+        if (json_array_append_new(piece->files, file) < 0)
+            return -ENOMEM;
+        bytes += strlen(f->path);
+        piece->next++;
     }
-    if (err == 0)
-        answer(p, MESSAGE_OPENED, json_pack("{s:O}", "files", files), fds, count);
-    for (unsigned n = 0; n < count; n++)
-        close(fds[n]);
-    json_decref(files);
-    return err;
+    return 0;
+}
+
+/* Returns 1 when there is more to pass, else 0 or -errno; an error has been told. */
+static int pass_piece(struct process *p, const struct snapshot_include *i, unsigned *next)
+{
+    struct piece piece = {.files = json_array(), .count = 0, .next = *next};
+    int err = piece.files != NULL ? fill_piece(&piece, i) : -ENOMEM;
+    bool more = piece.next < i->count;
+    if (err < 0)
+        refuse(p, err, error_text(err));
+    else
+        err = answer(p, json_pack("{s:O, s:b}", "files", piece.files, "more", (int)more), piece.fds,
+                     piece.count);
+    for (unsigned n = 0; n < piece.count; n++)
+        close(piece.fds[n]);
+    json_decref(piece.files);
+    *next = piece.next;
+    return err == 0 ? more : err;
 }
 
 static void open_include(struct process *p, const struct message *m)
 {
     const struct snapshot_include *i = NULL;
-    int err = snapshot_include(p->snapshot, message_string(m, "pattern"), &i);
-    if (err == 0 && !may_include(p, i))
-        err = -EPERM;
-    if (err == 0)
-        err = pass_include(p, i);
-    if (err < 0)
+    int err = snapshot_include(p->snapshot, message_string(m, "pattern"), !may_open(p), &i);
+    if (err < 0) {
         refuse(p, err, error_text(err));
+        return;
+    }
+    unsigned next = 0;
+    while (pass_piece(p, i, &next) > 0)
+        continue;
 }
 
-static int write_pid(struct orders *o, const char *path)
+/* A link may have been put there by whoever the directory belongs to. Who reads it meanwhile finds
+ * what was there or what is, never nothing. */
+static int write_pid(const char *path)
+{
+    int fd = open(path, O_WRONLY | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0644);
+    if (fd < 0)
+        return -errno;
+    int n = dprintf(fd, "%d\n", (int)getpid());
+    int err = n > 0 && ftruncate(fd, n) == 0 ? 0 : -errno;
+    close(fd);
+    return err;
+}
+
+static int open_pid_file(struct orders *o, const char *path)
 {
     char *copy = strdup(path);
     if (copy == NULL)
         return -ENOMEM;
-    FILE *f = fopen(path, "we");
-    int err = f != NULL ? 0 : -errno;
-    if (f != NULL && (fprintf(f, "%d\n", (int)getpid()) < 0 || fflush(f) != 0))
-        err = -errno;
-    if (f != NULL)
-        fclose(f);
+    int err = write_pid(path);
     if (err < 0) {
         free(copy);
         return err;
     }
-    if (o->pid_file != NULL && strcmp(o->pid_file, path) != 0)
-        unlink(o->pid_file);
-    free(o->pid_file);
-    o->pid_file = copy;
+    free(o->next.pid_file);
+    o->next.pid_file = copy;
     return 0;
 }
 
 static void take_pid_order(struct orders *o, struct process *p, const struct message *m)
 {
-    int err = may_open(p) ? write_pid(o, message_string(m, "path")) : -EPERM;
+    int err = may_open(p) ? open_pid_file(o, message_string(m, "path")) : -EPERM;
     if (err == 0)
-        answer(p, MESSAGE_OPENED, NULL, NULL, 0);
+        answer_done(p);
     else
         refuse(p, err, error_text(err));
 }
@@ -221,6 +278,10 @@ static void take_pid_order(struct orders *o, struct process *p, const struct mes
 
 static void answer_one(struct orders *o, struct process *p, const struct message *m)
 {
+    if (p->stage == STAGE_LEAVING && m->type != MESSAGE_FORGET) {
+        refuse(p, -EPERM, "another process has taken over");
+        return;
+    }
     switch (m->type) {
     case MESSAGE_OPEN_LISTEN:
         open_listen(o, p, m);
@@ -240,25 +301,80 @@ static void answer_one(struct orders *o, struct process *p, const struct message
     case MESSAGE_FORGET:
         vault_forget(o->vault, message_string(m, "key"), p->id);
         vault_sweep(o->vault);
-        answer(p, MESSAGE_OPENED, NULL, NULL, 0);
+        answer_done(p);
         break;
     default:
         refuse(p, -EPROTO, "no such order");
     }
 }
 
+/* One at a time: who orders without end must not keep the master from all else. */
 void orders_answer(struct orders *o, struct process *p)
 {
     struct message m;
-    int err;
-    while ((err = message_receive(p->orders, &m, false)) == 0) {
+    int err = message_receive(p->orders, &m, false);
+    if (err == 0) {
         answer_one(o, p, &m);
         message_free(&m);
+    } else if (err == -EPIPE) {
+        close(p->orders);
+        p->orders = -1;
+    } else if (err == -EPROTO) {
+        log_line(LOG_LEVEL_ERROR, "worker process %d orders what is no order: killed", (int)p->pid);
+        process_kill(p);
     }
-    if (err == -EAGAIN)
-        return;
-    close(p->orders);
-    p->orders = -1;
+}
+
+/* --- what comes of it -------------------------------------------------------------------- */
+
+static void drop_log(struct orders_files *f)
+{
+    if (f->error_log >= 0)
+        close(f->error_log);
+    free(f->error_path);
+    f->error_log = -1;
+    f->error_path = NULL;
+}
+
+static bool is_same(const char *a, const char *b)
+{
+    return a != NULL && b != NULL && strcmp(a, b) == 0;
+}
+
+/* Remove a pid file, unless `but` is the same. */
+static void drop_pid_file(struct orders_files *f, const char *but)
+{
+    if (f->pid_file != NULL && !is_same(f->pid_file, but))
+        unlink(f->pid_file);
+    free(f->pid_file);
+    f->pid_file = NULL;
+}
+
+void orders_init(struct orders *o, struct vault *vault)
+{
+    *o = (struct orders){.vault = vault, .now.error_log = -1, .next.error_log = -1};
+}
+
+void orders_commit(struct orders *o, bool all)
+{
+    struct orders_files *now = &o->now, *next = &o->next;
+    if (all || next->pid_file != NULL) {
+        drop_pid_file(now, next->pid_file);
+        now->pid_file = next->pid_file;
+    }
+    if (all || next->error_log >= 0) {
+        log_direct_to(next->error_log);
+        drop_log(now);
+        now->error_log = next->error_log;
+        now->error_path = next->error_path;
+    }
+    *next = (struct orders_files){.error_log = -1};
+}
+
+void orders_abandon(struct orders *o)
+{
+    drop_pid_file(&o->next, o->now.pid_file);
+    drop_log(&o->next);
 }
 
 /* --- logs -------------------------------------------------------------------------------- */
@@ -270,10 +386,12 @@ static void pass_log(struct orders *o, const struct process *p, const char *path
         log_line(LOG_LEVEL_ERROR, "cannot reopen %s: %s", path, error_text(fd));
         return;
     }
-    if (o->error_path != NULL && strcmp(o->error_path, path) == 0)
-        share_error_log(o, path, fd);
-    int err =
-        message_send(p->events, MESSAGE_REOPEN, json_pack("{s:s}", "path", path), &fd, 1, false);
+    if (is_same(o->now.error_path, path)) {
+        share_error_log(&o->now, path, fd);
+        log_direct_to(o->now.error_log);
+    }
+    json_t *body = json_pack("{s:s}", "path", path);
+    int err = message_send(p->events, MESSAGE_REOPEN, body, &fd, 1, false);
     if (err < 0)
         log_line(LOG_LEVEL_ERROR, "worker process %d goes on with the old %s: %s", (int)p->pid,
                  path, error_text(err));
@@ -293,13 +411,8 @@ void orders_reopen_logs(struct orders *o, const struct family *f)
 
 void orders_close(struct orders *o)
 {
-    if (o->pid_file != NULL)
-        unlink(o->pid_file);
-    free(o->pid_file);
-    free(o->error_path);
-    if (o->error_log >= 0) {
-        log_direct_to(-1);
-        close(o->error_log);
-    }
-    *o = (struct orders){.vault = o->vault, .error_log = -1};
+    orders_abandon(o);
+    log_direct_to(-1);
+    drop_pid_file(&o->now, NULL);
+    drop_log(&o->now);
 }

@@ -2,7 +2,6 @@
  * What outlives an upgrade: the master's state as JSON in memory, and its descriptors, which stay
  * open under their numbers while the process becomes the new program.
  */
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/close_range.h>
@@ -17,16 +16,26 @@
 #include "ctl/listen_order.h"
 #include "master/internal.h"
 
-#define STATE_VERSION                                                                              \
-    1 /* of what is written here; a master takes over from its own version's only */
+/* Of what is written here, and of what master and worker process say to each other: a new program
+ * takes over from its own version's master only. */
+#define STATE_VERSION 2
 
 /* --- writing ----------------------------------------------------------------------------- */
+
+/* Add to an array, or make it NULL without memory. */
+static void append(json_t **array, json_t *value)
+{
+    if (*array == NULL || json_array_append_new(*array, value) == 0)
+        return;
+    json_decref(*array);
+    *array = NULL;
+}
 
 static json_t *save_fds(const int *fds, unsigned count)
 {
     json_t *array = json_array();
     for (unsigned i = 0; i < count; i++)
-        json_array_append_new(array, json_integer(fds[i]));
+        append(&array, json_integer(fds[i]));
     return array;
 }
 
@@ -34,18 +43,19 @@ static json_t *save_entry(const struct vault_entry *e)
 {
     json_t *claims = json_array();
     for (unsigned i = 0; i < e->claim_count; i++)
-        json_array_append_new(claims, json_integer((json_int_t)e->claims[i]));
-    return json_pack("{s:s, s:o, s:b, s:b, s:b, s:o, s:o}", "key", e->key, "address",
-                     listen_order_write_addr(&e->addr), "any", (int)e->any, "control",
-                     (int)e->control, "stored", (int)e->stored, "fds", save_fds(e->fds, e->count),
-                     "claims", claims);
+        append(&claims, json_integer((json_int_t)e->claims[i]));
+    return json_pack("{s:s, s:o, s:b, s:b, s:b, s:I, s:I, s:s?, s:o, s:o}", "key", e->key,
+                     "address", listen_order_write_addr(&e->addr), "any", (int)e->any, "control",
+                     (int)e->control, "stored", (int)e->stored, "device", (json_int_t)e->device,
+                     "inode", (json_int_t)e->inode, "directory", e->directory, "fds",
+                     save_fds(e->fds, e->count), "claims", claims);
 }
 
 static json_t *save_vault(const struct vault *v)
 {
     json_t *array = json_array();
     list_for_each (l, &v->entries)
-        json_array_append_new(array, save_entry(container_of(l, struct vault_entry, link)));
+        append(&array, save_entry(container_of(l, struct vault_entry, link)));
     return array;
 }
 
@@ -53,36 +63,37 @@ static json_t *save_process(const struct process *p)
 {
     json_t *logs = json_array();
     list_for_each (l, &p->logs)
-        json_array_append_new(logs, json_string(container_of(l, struct log_path, link)->path));
-    return json_pack("{s:I, s:I, s:i, s:i, s:i, s:I, s:I, s:I, s:I, s:I, s:o}", "id",
+        append(&logs, json_string(container_of(l, struct log_path, link)->path));
+    return json_pack("{s:I, s:I, s:i, s:i, s:i, s:I, s:I, s:I, s:I, s:I, s:b, s:o}", "id",
                      (json_int_t)p->id, "pid", (json_int_t)p->pid, "events", p->events, "orders",
                      p->orders, "stage", (int)p->stage, "generation", (json_int_t)p->generation,
                      "connections", (json_int_t)p->connections, "ticket", (json_int_t)p->ticket,
                      "drain_timeout", (json_int_t)p->drain_timeout, "deadline",
-                     (json_int_t)p->deadline, "logs", logs);
+                     (json_int_t)p->deadline, "killed", (int)p->killed, "logs", logs);
 }
 
 static json_t *save_family(const struct family *f)
 {
     json_t *array = json_array();
     list_for_each (l, &f->processes)
-        json_array_append_new(array, save_process(container_of(l, struct process, link)));
+        append(&array, save_process(container_of(l, struct process, link)));
     return array;
 }
 
-static json_t *save_orders(const struct orders *o)
+static json_t *save_orders(const struct orders_files *f)
 {
-    return json_pack("{s:s?, s:i, s:s?}", "pid_file", o->pid_file, "error_log", o->error_log,
-                     "error_path", o->error_path);
+    return json_pack("{s:s?, s:i, s:s?}", "pid_file", f->pid_file, "error_log", f->error_log,
+                     "error_path", f->error_path);
 }
 
 static json_t *save(const struct master *m)
 {
-    return json_pack("{s:i, s:s, s:I, s:I, s:b, s:b, s:o, s:o, s:o, s:o}", "version", STATE_VERSION,
-                     "binary", m->binary, "generation", (json_int_t)m->generation, "restarts",
-                     (json_int_t)m->restarts, "reload", (int)m->reload_wanted, "upgrade",
+    return json_pack("{s:i, s:o, s:I, s:I, s:I, s:b, s:b, s:o, s:o, s:o, s:o}", "version",
+                     STATE_VERSION, "binary", message_text(m->binary), "generation",
+                     (json_int_t)m->generation, "restarts", (json_int_t)m->restarts, "last_id",
+                     (json_int_t)m->family.last_id, "reload", (int)m->reload_wanted, "upgrade",
                      (int)m->upgrade_wanted, "vault", save_vault(&m->vault), "processes",
-                     save_family(&m->family), "orders", save_orders(&m->orders), "accepted",
+                     save_family(&m->family), "orders", save_orders(&m->orders.now), "accepted",
                      snapshot_save(m->accepted));
 }
 
@@ -153,6 +164,9 @@ static int load_entry(struct vault *v, const json_t *saved)
     }
     e->control = truth(saved, "control");
     e->stored = truth(saved, "stored");
+    e->device = (dev_t)integer(saved, "device");
+    e->inode = (ino_t)integer(saved, "inode");
+    e->directory = copy_string(saved, "directory");
     int err = 0;
     for (size_t i = 0; err == 0 && i < json_array_size(claims); i++)
         err = vault_claim(e, (uint64_t)json_integer_value(json_array_get(claims, i)));
@@ -176,6 +190,7 @@ static int load_process(struct master *m, const json_t *saved)
     p->ticket = (uint64_t)integer(saved, "ticket");
     p->drain_timeout = integer(saved, "drain_timeout");
     p->deadline = integer(saved, "deadline");
+    p->killed = truth(saved, "killed");
     p->heard = p->served_since = clock_update();
     const json_t *logs = json_object_get(saved, "logs");
     int err = p->pid > 0 ? 0 : -EPROTO;
@@ -198,10 +213,11 @@ static int load_all(struct master *m, const json_t *state)
     m->restarts = (uint64_t)integer(state, "restarts");
     m->reload_wanted = truth(state, "reload");
     m->upgrade_wanted = truth(state, "upgrade");
+    m->family.last_id = (uint64_t)integer(state, "last_id");
     m->accepted = snapshot_load(json_object_get(state, "accepted"));
-    m->orders.pid_file = copy_string(orders, "pid_file");
-    m->orders.error_path = copy_string(orders, "error_path");
-    m->orders.error_log = (int)integer(orders, "error_log");
+    m->orders.now.pid_file = copy_string(orders, "pid_file");
+    m->orders.now.error_path = copy_string(orders, "error_path");
+    m->orders.now.error_log = (int)integer(orders, "error_log");
     int err = m->binary != NULL && m->accepted != NULL ? 0 : -EPROTO;
     for (size_t i = 0; err == 0 && i < json_array_size(vault); i++)
         err = load_entry(&m->vault, json_array_get(vault, i));
@@ -225,8 +241,8 @@ int state_load(struct master *m, int fd)
 {
     close_on_exec();
     int err = load(m, fd);
-    if (err == 0 && m->orders.error_log >= 0)
-        log_direct_to(m->orders.error_log);
+    if (err == 0)
+        log_direct_to(m->orders.now.error_log);
     return err;
 }
 
@@ -243,46 +259,61 @@ int master_check_state(int fd)
 
 /* --- becoming another program ------------------------------------------------------------ */
 
-/* Let every descriptor but the signals' live on in the next program. */
-static void keep_descriptors(const struct master *m)
+static void keep(int fd)
 {
-    DIR *d = opendir("/proc/self/fd");
-    if (d == NULL)
-        return;
-    for (const struct dirent *e; (e = readdir(d)) != NULL;) {
-        int fd = atoi(e->d_name);
-        if (fd > STDERR_FILENO && fd != dirfd(d) && fd != m->signals)
-            (void)fcntl(fd, F_SETFD, 0);
-    }
-    closedir(d);
+    if (fd >= 0)
+        (void)fcntl(fd, F_SETFD, 0);
 }
 
-static char **make_arguments(const struct master *m, char *state)
+/* Let the descriptors that the state speaks of live on in the next program. */
+static void keep_descriptors(const struct master *m)
 {
+    list_for_each (l, &m->vault.entries) {
+        const struct vault_entry *e = container_of(l, struct vault_entry, link);
+        for (unsigned i = 0; i < e->count; i++)
+            keep(e->fds[i]);
+    }
+    list_for_each (l, &m->family.processes) {
+        keep(container_of(l, struct process, link)->events);
+        keep(container_of(l, struct process, link)->orders);
+    }
+    keep(m->orders.now.error_log);
+    keep(m->accepted->main.fd);
+    for (unsigned i = 0; i < m->accepted->include_count; i++) {
+        const struct snapshot_include *include = &m->accepted->includes[i];
+        for (unsigned n = 0; n < include->count; n++)
+            keep(include->files[n].fd);
+    }
+}
+
+/* As this one was started, the option in front: behind a "--" it would be none. */
+static char **make_arguments(const struct master *m, char *option)
+{
+    char *const *given = m->options->argv;
     size_t n = 0;
-    while (m->options->argv[n] != NULL)
+    while (given[n] != NULL)
         n++;
-    if (m->options->resume >= 0) /* the last upgrade's two */
-        n -= 2;
-    char **arguments = calloc(n + 3, sizeof(*arguments));
+    char **arguments = calloc(n + 2, sizeof(*arguments));
     if (arguments == NULL)
         return NULL;
-    memcpy(arguments, m->options->argv, n * sizeof(*arguments));
-    arguments[n] = (char *)"--resume";
-    arguments[n + 1] = state;
+    size_t first = m->options->resume >= 0 ? 2 : 1; /* without the last upgrade's */
+    arguments[0] = given[0];
+    arguments[1] = option;
+    memcpy(arguments + 2, given + first, (n - first) * sizeof(*arguments));
     return arguments;
 }
 
 int state_become(struct master *m)
 {
-    char number[16];
+    char option[32];
     int fd = state_save(m);
     if (fd < 0)
         return fd;
-    snprintf(number, sizeof(number), "%d", fd);
-    char **arguments = make_arguments(m, number);
+    snprintf(option, sizeof(option), "--resume=%d", fd);
+    char **arguments = make_arguments(m, option);
     int err = -ENOMEM;
     if (arguments != NULL) {
+        keep(fd);
         keep_descriptors(m);
         execv(m->binary, arguments);
         err = -errno;

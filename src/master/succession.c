@@ -15,10 +15,10 @@
 #include "master/notify.h"
 
 #define START_LIMIT (90 * NSEC_PER_SEC) /* for a process to become ready, names and all */
-#define KILL_MARGIN (5 * NSEC_PER_SEC)  /* after the time a process has to leave */
 #define YOUNG       (10 * NSEC_PER_SEC) /* a process that dies before is one of a series */
 #define BACKOFF     (100 * NSEC_PER_MSEC)
-#define BACKOFF_MAX (5 * NSEC_PER_SEC)
+#define BACKOFF_MAX NSEC_PER_SEC                          /* clients wait that long at the most */
+#define TIMEOUT_MAX (INT64_C(365) * 86400 * NSEC_PER_SEC) /* of what a process may say */
 
 /* --- verdicts ---------------------------------------------------------------------------- */
 
@@ -28,9 +28,9 @@ static void tell_verdict(const struct master *m, const char *what, bool accepted
     list_for_each (l, &m->family.processes) {
         const struct process *p = container_of(l, struct process, link);
         process_tell(p, MESSAGE_VERDICT,
-                     json_pack("{s:s, s:b, s:I, s:s, s:I}", "what", what, "accepted", (int)accepted,
-                               "generation", (json_int_t)m->generation, "text", text, "ticket",
-                               (json_int_t)p->ticket_begun));
+                     json_pack("{s:s, s:b, s:I, s:o, s:I}", "what", what, "accepted", (int)accepted,
+                               "generation", (json_int_t)m->generation, "text", message_text(text),
+                               "ticket", (json_int_t)p->ticket_begun));
     }
 }
 
@@ -52,6 +52,10 @@ static void conclude(struct master *m, bool accepted, const char *text)
 {
     struct transition done = m->now;
     m->now = (struct transition){.kind = CHANGE_NONE};
+    if (accepted)
+        orders_commit(&m->orders, done.newcomer != NULL);
+    else
+        orders_abandon(&m->orders);
     if (done.reload || done.kind == CHANGE_UPGRADE) {
         notify_ready();
         tell_verdict(m, name_of(done.kind), accepted, text);
@@ -59,23 +63,40 @@ static void conclude(struct master *m, bool accepted, const char *text)
     snapshot_unref(done.snapshot);
 }
 
-/* Say why a change has failed: many lines may say so. */
-static void log_lines(enum log_level level, const char *before, const char *text)
+/* Say why a change has failed: many lines may say so. That it is an error the log says itself. */
+static void log_lines(const char *before, const char *text)
 {
+    static const char prefix[] = "error: ";
     while (*text != '\0') {
+        if (strncmp(text, prefix, strlen(prefix)) == 0)
+            text += strlen(prefix);
         size_t n = strcspn(text, "\n");
-        log_line(level, "%s%.*s", before, (int)n, text);
+        log_line(LOG_LEVEL_ERROR, "%s%.*s", before, (int)n, text);
         text += n + (text[n] != '\0');
     }
 }
 
+static void set_snapshot(struct process *p, struct snapshot *s)
+{
+    snapshot_ref(s);
+    snapshot_unref(p->snapshot);
+    p->snapshot = s;
+}
+
 static void reject(struct master *m, const char *why)
 {
+    struct process *serving = family_at(&m->family, STAGE_SERVING);
     const char *what = name_of(m->now.kind);
-    log_lines(LOG_LEVEL_ERROR, "", why);
-    log_line(LOG_LEVEL_ERROR, "%s rejected: generation %" PRIu64 " stays in effect", what,
-             m->generation);
-    notify_status("%s rejected, generation %" PRIu64 " stays in effect", what, m->generation);
+    if (serving != NULL && m->now.kind == CHANGE_RELOAD)
+        set_snapshot(serving, m->accepted);
+    log_lines("", why);
+    if (m->now.kind == CHANGE_REPLACE && !m->now.reload) {
+        log_line(LOG_LEVEL_ERROR, "the worker process is not replaced");
+    } else {
+        log_line(LOG_LEVEL_ERROR, "%s rejected: generation %" PRIu64 " stays in effect", what,
+                 m->generation);
+        notify_status("%s rejected, generation %" PRIu64 " stays in effect", what, m->generation);
+    }
     conclude(m, false, why);
 }
 
@@ -95,18 +116,23 @@ static json_t *write_strings(const char *const *strings, size_t count)
 {
     json_t *array = json_array();
     for (size_t i = 0; i < count; i++)
-        json_array_append_new(array, json_string(strings[i]));
+        json_array_append_new(array, message_text(strings[i]));
     return array;
 }
 
-static json_t *write_hello(const struct master *m, uint64_t generation)
+static json_t *write_path(const char *path)
+{
+    return path != NULL ? message_text(path) : json_null();
+}
+
+static json_t *write_hello(const struct master *m, const struct process *p, uint64_t generation)
 {
     const struct master_options *o = m->options;
-    return json_pack("{s:s?, s:o, s:o, s:I, s:I, s:I}", "path", o->config, "listen",
+    return json_pack("{s:o, s:o, s:o, s:I, s:I, s:I, s:I}", "path", write_path(o->config), "listen",
                      write_strings(o->listen, o->listen_count), "backend",
                      write_strings(o->backend, o->backend_count), "generation",
-                     (json_int_t)generation, "restarts", (json_int_t)m->restarts, "master",
-                     (json_int_t)getpid());
+                     (json_int_t)generation, "serial", (json_int_t)p->id, "restarts",
+                     (json_int_t)m->restarts, "master", (json_int_t)getpid());
 }
 
 /* A message with the configuration file, if there is one. */
@@ -132,9 +158,8 @@ static int start_process(struct master *m, const struct spawn *how)
         return err;
     m->now.newcomer = p;
     m->now.deadline = clock_update() + START_LIMIT;
-    p->generation =
-        m->now.kind == CHANGE_START && m->accepted != NULL ? m->generation : m->generation + 1;
-    return send_configuration(p, MESSAGE_HELLO, write_hello(m, p->generation), p->snapshot);
+    p->generation = p->snapshot == m->accepted ? m->generation : m->generation + 1;
+    return send_configuration(p, MESSAGE_HELLO, write_hello(m, p, p->generation), p->snapshot);
 }
 
 /* The program that runs, even where its file has been replaced. */
@@ -147,13 +172,13 @@ static const char *running_binary(const struct master *m)
     return same ? m->binary : self;
 }
 
-static int begin_process(struct master *m)
+static int start_same(struct master *m)
 {
     const struct spawn how = {.binary = running_binary(m)};
     return start_process(m, &how);
 }
 
-static int begin_upgrade(struct master *m)
+static int start_new(struct master *m)
 {
     int state = state_save(m);
     if (state < 0)
@@ -166,14 +191,19 @@ static int begin_upgrade(struct master *m)
 
 /* --- beginning --------------------------------------------------------------------------- */
 
-static void could_not_begin(struct master *m, int err)
+/* Start the process that the change under way is about. */
+static void begin_process(struct master *m)
 {
     char why[128];
+    m->now.process_due = false;
+    int err = m->now.kind == CHANGE_UPGRADE ? start_new(m) : start_same(m);
+    if (err == 0)
+        return;
     snprintf(why, sizeof(why), "error: cannot start a worker process: %s", error_text(err));
     struct process *p = m->now.newcomer;
+    succession_failed(m, p, why);
     if (p != NULL)
         process_kill(p);
-    succession_failed(m, p, why);
 }
 
 static void begin(struct master *m, enum change kind, struct snapshot *s)
@@ -182,16 +212,9 @@ static void begin(struct master *m, enum change kind, struct snapshot *s)
     note_tickets(m);
 }
 
-/* Read the configuration anew. Returns false when it can't be, which has been said. */
-static bool begin_with_file(struct master *m, enum change kind)
+static void not_read(struct master *m, int err)
 {
     const char *path = m->options->config;
-    struct snapshot *s;
-    int err = snapshot_take(path, &s);
-    begin(m, kind, err == 0 ? s : NULL);
-    m->now.reload = kind == CHANGE_RELOAD;
-    if (err == 0)
-        return true;
     char *why = NULL;
     if (asprintf(&why, "%s: error: %s", path, error_text(err)) < 0)
         why = NULL;
@@ -203,51 +226,59 @@ static bool begin_with_file(struct master *m, enum change kind)
         conclude(m, false, "");
     }
     free(why);
-    return false;
+}
+
+/* Read the configuration anew. Returns false when it can't be, which has been said. */
+static bool begin_with_file(struct master *m, enum change kind, bool reload)
+{
+    struct snapshot *s;
+    int err = snapshot_take(m->options->config, &s);
+    begin(m, kind, err == 0 ? s : NULL);
+    m->now.reload = reload;
+    if (err < 0)
+        not_read(m, err);
+    return err == 0;
 }
 
 static void begin_start(struct master *m)
 {
     if (m->accepted != NULL)
         begin(m, CHANGE_START, snapshot_ref(m->accepted));
-    else if (!begin_with_file(m, CHANGE_START))
+    else if (!begin_with_file(m, CHANGE_START, false))
         return;
-    int err = begin_process(m);
-    if (err < 0)
-        could_not_begin(m, err);
+    begin_process(m);
 }
 
 static void begin_replacement(struct master *m)
 {
     begin(m, CHANGE_REPLACE, snapshot_ref(m->accepted));
-    int err = begin_process(m);
-    if (err < 0)
-        could_not_begin(m, err);
+    begin_process(m);
 }
 
+/* `serving`: NULL where there is none just now, and the file may be what helps. */
 static void begin_reload(struct master *m, struct process *serving)
 {
     notify_reloading();
-    if (!begin_with_file(m, CHANGE_RELOAD))
+    if (!begin_with_file(m, serving != NULL ? CHANGE_RELOAD : CHANGE_REPLACE, true))
         return;
+    if (serving == NULL) {
+        begin_process(m);
+        return;
+    }
     m->now.deadline = clock_update() + START_LIMIT;
-    snapshot_unref(serving->snapshot); /* its includes are taken from here */
-    serving->snapshot = snapshot_ref(m->now.snapshot);
-    int err = send_configuration(serving, MESSAGE_RELOAD, write_hello(m, m->generation + 1),
-                                 m->now.snapshot);
+    set_snapshot(serving, m->now.snapshot); /* its includes are taken from here */
+    json_t *body = write_hello(m, serving, m->generation + 1);
+    int err = send_configuration(serving, MESSAGE_RELOAD, body, m->now.snapshot);
     if (err < 0)
         reject(m, error_text(err));
 }
 
-static void begin_upgrading(struct master *m)
+static void begin_upgrade(struct master *m)
 {
     log_line(LOG_LEVEL_NOTICE, "upgrading: starting %s", m->binary);
     notify_reloading();
-    if (!begin_with_file(m, CHANGE_UPGRADE))
-        return;
-    int err = begin_upgrade(m);
-    if (err < 0)
-        could_not_begin(m, err);
+    if (begin_with_file(m, CHANGE_UPGRADE, false))
+        begin_process(m);
 }
 
 static bool take_wish(bool *wish)
@@ -257,49 +288,45 @@ static bool take_wish(bool *wish)
     return was;
 }
 
-/* A reload that needs a new process after all. */
-static void go_on(struct master *m)
+/* What is wanted comes before what is due: where no process comes up, it may be what helps. */
+static void begin_next(struct master *m)
 {
-    m->now.process_due = false;
-    int err = begin_process(m);
-    if (err < 0)
-        could_not_begin(m, err);
+    struct process *serving = family_at(&m->family, STAGE_SERVING);
+    bool started = m->accepted != NULL;
+    if (serving != NULL && take_wish(&m->replace_wanted))
+        begin_replacement(m);
+    else if (started && take_wish(&m->upgrade_wanted))
+        begin_upgrade(m);
+    else if (started && take_wish(&m->reload_wanted))
+        begin_reload(m, serving);
+    else if (serving == NULL && clock_update() >= m->start_at)
+        begin_start(m);
 }
 
 void succession_begin(struct master *m)
 {
-    if (m->now.process_due && !m->stopping)
-        go_on(m);
-    if (m->stopping || m->now.kind != CHANGE_NONE)
+    if (m->stopping)
         return;
-    struct process *serving = family_at(&m->family, STAGE_SERVING);
-    if (serving == NULL) {
-        if (clock_update() >= m->start_at)
-            begin_start(m);
-    } else if (take_wish(&m->replace_wanted)) {
-        begin_replacement(m);
-    } else if (take_wish(&m->upgrade_wanted)) {
-        begin_upgrading(m);
-    } else if (take_wish(&m->reload_wanted)) {
-        begin_reload(m, serving);
-    }
+    if (m->now.kind == CHANGE_NONE)
+        begin_next(m);
+    else if (m->now.process_due)
+        begin_process(m);
 }
 
 /* --- going on ---------------------------------------------------------------------------- */
 
-static void have_leave(struct process *p)
+void succession_become(struct master *m)
 {
-    p->stage = STAGE_LEAVING;
-    p->deadline = clock_update() + p->drain_timeout + KILL_MARGIN;
-    process_tell(p, MESSAGE_DRAIN, NULL);
-}
-
-/* The master becomes the new program too; where that fails, the old one goes on as the master. */
-static void become_new(struct master *m)
-{
+    m->become_wanted = false;
     int err = state_become(m);
     log_line(LOG_LEVEL_ERROR, "the worker process is upgraded, the master is not: %s: %s",
              m->binary, error_text(err));
+}
+
+static int64_t drain_timeout_of(const struct message *message)
+{
+    int64_t timeout = message_integer(message, "drain_timeout");
+    return timeout > 0 ? (timeout < TIMEOUT_MAX ? timeout : TIMEOUT_MAX) : 0;
 }
 
 void succession_ready(struct master *m, struct process *p, const struct message *message)
@@ -309,22 +336,22 @@ void succession_ready(struct master *m, struct process *p, const struct message 
     enum change kind = m->now.kind;
     struct process *old = family_at(&m->family, STAGE_SERVING);
     p->stage = STAGE_SERVING;
-    p->drain_timeout = message_integer(message, "drain_timeout");
+    p->drain_timeout = drain_timeout_of(message);
     p->heard = p->served_since = clock_update();
     if (old != NULL)
-        have_leave(old);
+        process_drain(old, false);
     accept_configuration(m, p->snapshot, p->generation);
+    m->replace_wanted = false;
     vault_forget_all(&m->vault, 0);
     vault_sweep(&m->vault);
     notify_ready();
     notify_status("generation %" PRIu64, m->generation);
+    conclude(m, true, "");
     if (kind == CHANGE_UPGRADE)
         log_line(LOG_LEVEL_NOTICE, "upgraded: worker process %d serves", (int)p->pid);
     else if (kind == CHANGE_REPLACE)
         log_line(LOG_LEVEL_NOTICE, "worker process %d has taken over", (int)p->pid);
-    conclude(m, true, "");
-    if (kind == CHANGE_UPGRADE)
-        become_new(m);
+    m->become_wanted = kind == CHANGE_UPGRADE;
 }
 
 static void schedule_restart(struct master *m)
@@ -337,16 +364,18 @@ static void schedule_restart(struct master *m)
 
 void succession_failed(struct master *m, struct process *p, const char *why)
 {
-    if (p != NULL)
-        p->killed = true; /* what becomes of it now is no news */
     if (p != m->now.newcomer || m->now.kind == CHANGE_NONE)
         return;
+    if (p != NULL) {
+        p->killed = true; /* what becomes of it now is no news */
+        process_end(p);
+    }
     if (m->now.kind == CHANGE_START && m->accepted == NULL) {
         fprintf(stderr, "%s%s", why, *why != '\0' && why[strlen(why) - 1] == '\n' ? "" : "\n");
         m->failed = true;
         conclude(m, false, why);
     } else if (m->now.kind == CHANGE_START) {
-        log_lines(LOG_LEVEL_ERROR, "worker process: ", why);
+        log_lines("worker process: ", why);
         m->failures++;
         schedule_restart(m);
         conclude(m, false, why);
@@ -361,20 +390,18 @@ void succession_verdict(struct master *m, struct process *p, const struct messag
         return;
     bool accepted = message_true(message, "accepted");
     if (message_true(message, "restart")) {
-        snapshot_unref(p->snapshot);
-        p->snapshot = snapshot_ref(m->accepted);
+        set_snapshot(p, m->accepted);
         m->now.kind = CHANGE_REPLACE;
         m->now.process_due = true;
         return;
     }
     if (accepted) {
-        p->drain_timeout = message_integer(message, "drain_timeout");
+        p->drain_timeout = drain_timeout_of(message);
         p->generation = m->generation + 1;
         accept_configuration(m, m->now.snapshot, p->generation);
         notify_status("generation %" PRIu64, m->generation);
     } else {
-        snapshot_unref(p->snapshot);
-        p->snapshot = snapshot_ref(m->accepted);
+        set_snapshot(p, m->accepted);
         notify_status("reload rejected, generation %" PRIu64 " stays in effect", m->generation);
     }
     conclude(m, accepted, message_string(message, "text"));
@@ -436,11 +463,13 @@ void succession_expire(struct master *m, int64_t now)
         return;
     struct process *p = m->now.newcomer;
     if (p == NULL) {
+        /* It may yet load the file: another process takes over, with what is in effect. */
         reject(m, "error: the worker process has not answered in time");
+        m->replace_wanted = true;
         return;
     }
-    process_kill(p);
     succession_failed(m, p, "error: the worker process has not become ready in time");
+    process_kill(p);
 }
 
 void succession_abandon(struct master *m)
@@ -452,5 +481,6 @@ void succession_abandon(struct master *m)
         p->stage = STAGE_LEAVING;
         process_kill(p);
     }
+    m->reload_wanted = m->replace_wanted = m->upgrade_wanted = false;
     conclude(m, false, "error: weft is stopping");
 }

@@ -1,15 +1,21 @@
 #include "master/vault.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <search.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/error.h"
 #include "ctl/endpoint.h"
+#include "ctl/listen_order.h"
 #include "master/notify.h"
+#include "master/spare.h"
+
+#define CONTROL_KEY "control:" /* in front of the control socket's path */
 
 void vault_init(struct vault *v)
 {
@@ -25,7 +31,7 @@ static int compare(const void *a, const void *b)
     return strcmp(x->key, y->key);
 }
 
-static struct vault_entry *find(const struct vault *v, const char *key)
+struct vault_entry *vault_find(const struct vault *v, const char *key)
 {
     const struct vault_entry sought = {.key = (char *)(uintptr_t)key};
     struct vault_entry *const *found = tfind(&sought, &v->index, compare);
@@ -49,6 +55,7 @@ static void entry_free(struct vault_entry *e)
         close(e->fds[i]);
     free(e->fds);
     free(e->claims);
+    free(e->directory);
     free(e->key);
     free(e);
 }
@@ -70,12 +77,47 @@ static struct vault_entry *entry_new(struct vault *v, const char *key, const str
     return e;
 }
 
+/* Remember what has been made at a path, to know it again. */
+static void note_node(struct vault_entry *e)
+{
+    struct stat st;
+    const char *path = path_of(e);
+    if (path == NULL || lstat(path, &st) != 0 || !S_ISSOCK(st.st_mode))
+        return;
+    e->device = st.st_dev;
+    e->inode = st.st_ino;
+}
+
+/* In its directory, wherever somebody may have the path lead meanwhile. */
+static void remove_node(const struct vault_entry *e, int directory, const char *name)
+{
+    struct stat st;
+    if (fstatat(directory, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && st.st_dev == e->device &&
+        st.st_ino == e->inode)
+        unlinkat(directory, name, 0);
+}
+
+static void remove_path(const struct vault_entry *e)
+{
+    char above[sizeof(e->addr.un.sun_path) + 1];
+    const char *path = path_of(e);
+    const char *slash = path != NULL ? strrchr(path, '/') : NULL;
+    if (slash == NULL || e->inode == 0)
+        return;
+    snprintf(above, sizeof(above), "%.*s", (int)(slash + 1 - path), path);
+    int directory = open(above, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (directory < 0)
+        return;
+    remove_node(e, directory, slash + 1);
+    close(directory);
+    if (e->directory != NULL)
+        rmdir(e->directory);
+}
+
 /* Out of the index, away with its path, closed. */
 static void drop(struct vault *v, struct vault_entry *e)
 {
-    const char *path = path_of(e);
-    if (path != NULL)
-        unlink(path);
+    remove_path(e);
     if (e->stored)
         notify_unstore(e->key);
     tdelete(e, &v->index, compare);
@@ -121,7 +163,7 @@ static void unclaim(struct vault_entry *e, uint64_t id)
 
 void vault_forget(struct vault *v, const char *key, uint64_t id)
 {
-    struct vault_entry *e = find(v, key);
+    struct vault_entry *e = vault_find(v, key);
     if (e != NULL)
         unclaim(e, id);
 }
@@ -218,7 +260,7 @@ static int probe(const struct vault *v, const struct vault_order *o)
 static int open_more(struct vault_entry *e, unsigned wanted, const struct socket_listen_options *o)
 {
     while (e->count < wanted) {
-        int fd = listen_on(e, o);
+        int fd = spare_check(listen_on(e, o));
         int err = fd < 0 ? fd : add_fd(e, fd);
         if (err < 0)
             return err;
@@ -226,20 +268,29 @@ static int open_more(struct vault_entry *e, unsigned wanted, const struct socket
     return 0;
 }
 
-/* systemd keeps copies, so that not even the master's death closes a socket. */
-static void store(struct vault_entry *e)
+/* systemd keeps copies of the new ones, so that not even the master's death closes a socket. */
+static void store(struct vault_entry *e, unsigned first)
 {
-    if (notify_store(e->key, e->fds, e->count))
+    if (notify_store(e->key, e->fds + first, e->count - first))
         e->stored = true;
 }
 
+static void close_beyond(struct vault_entry *e, unsigned count)
+{
+    while (e->count > count)
+        close(e->fds[--e->count]);
+}
+
+/* All that are missing, or none: on one that no process has, clients would wait for ever. */
 static int open_entry(struct vault_entry *e, const struct vault_order *o)
 {
     unsigned before = e->count;
     unsigned wanted = o->addr.sa.sa_family == AF_UNIX ? 1 : o->count;
     int err = open_more(e, wanted, o->options);
-    if (err == 0 && e->count > before)
-        store(e);
+    if (err < 0)
+        close_beyond(e, before);
+    else if (e->count > before)
+        store(e, before);
     return err;
 }
 
@@ -282,17 +333,9 @@ static int claim(struct vault_entry *e, uint64_t id, struct vault_entry **ret)
     return err;
 }
 
-/* Drop an entry that was not to be had: a path that somebody else listens on is not ours to remove.
- */
-static void give_up(struct vault *v, struct vault_entry *e)
-{
-    if (e->count == 0)
-        e->addr.un.sun_path[0] = '\0';
-    drop(v, e);
-}
-
 /* A new entry, or none: what has failed leaves nothing behind. */
-static int open_new(struct vault *v, const struct vault_order *o, struct vault_entry **ret)
+static int open_new(struct vault *v, const struct vault_order *o, uint64_t id,
+                    struct vault_entry **ret)
 {
     int err = probe(v, o);
     if (err < 0)
@@ -301,11 +344,12 @@ static int open_new(struct vault *v, const struct vault_order *o, struct vault_e
     if (e == NULL)
         return -ENOMEM;
     err = open_entry(e, o);
-    if (err == 0) {
-        *ret = e;
-        return 0;
-    }
-    give_up(v, e);
+    if (err == 0)
+        note_node(e);
+    if (err == 0)
+        err = claim(e, id, ret);
+    if (err < 0)
+        drop(v, e);
     return err;
 }
 
@@ -323,16 +367,14 @@ static int find_handed(const struct vault *v, const struct vault_entry *e,
 int vault_open(struct vault *v, const struct vault_order *o, uint64_t id, struct vault_entry **ret,
                struct text *why)
 {
-    struct vault_entry *e = find(v, o->key);
+    struct vault_entry *e = vault_find(v, o->key);
     int err = o->addr.len == 0 ? find_handed(v, e, o, why) : 0;
     if (err < 0)
         return err;
-    if (e == NULL)
-        err = open_new(v, o, &e);
-    else if (o->addr.len > 0)
+    if (e != NULL && o->addr.len > 0)
         err = open_entry(e, o);
     if (err == 0)
-        err = claim(e, id, ret);
+        err = e != NULL ? claim(e, id, ret) : open_new(v, o, id, ret);
     if (err < 0)
         text_add_string(why, error_text(err));
     return err;
@@ -347,30 +389,37 @@ static int open_control(struct vault_entry *e, gid_t group, struct text *why)
     int err = endpoint_open(e->addr.un.sun_path, group, &endpoint, why);
     if (err < 0)
         return err;
+    e->device = endpoint.device;
+    e->inode = endpoint.inode;
+    e->directory = endpoint.directory;
     free(endpoint.path);
-    free(endpoint.directory);
     return add_fd(e, endpoint.fd);
 }
 
-int vault_open_control(struct vault *v, const char *key, const struct addr *addr, gid_t group,
-                       uint64_t id, struct vault_entry **ret, struct text *why)
+static int open_new_control(struct vault *v, const char *key, const struct addr *addr, gid_t group,
+                            uint64_t id, struct vault_entry **ret, struct text *why)
 {
-    struct vault_entry *e = find(v, key);
-    bool found = e != NULL;
-    int err = 0;
-    if (!found) {
-        e = entry_new(v, key, addr, false);
-        err = e != NULL ? open_control(e, group, why) : -ENOMEM;
-        if (err == 0)
-            store(e);
-    }
-    if (err == 0) {
-        e->control = true;
+    struct vault_entry *e = entry_new(v, key, addr, false);
+    if (e == NULL)
+        return -ENOMEM;
+    e->control = true;
+    int err = open_control(e, group, why);
+    if (err == 0)
         err = claim(e, id, ret);
-    }
-    if (err < 0 && !found && e != NULL)
-        give_up(v, e);
+    if (err == 0)
+        store(e, 0);
+    else
+        drop(v, e);
     return err;
+}
+
+int vault_open_control(struct vault *v, const struct addr *addr, gid_t group, uint64_t id,
+                       struct vault_entry **ret, struct text *why)
+{
+    char key[sizeof(CONTROL_KEY) + sizeof(addr->un.sun_path)];
+    snprintf(key, sizeof(key), CONTROL_KEY "%s", addr->un.sun_path);
+    struct vault_entry *e = vault_find(v, key);
+    return e != NULL ? claim(e, id, ret) : open_new_control(v, key, addr, group, id, ret, why);
 }
 
 /* --- what there was before --------------------------------------------------------------- */
@@ -386,10 +435,58 @@ struct vault_entry *vault_restore(struct vault *v, const char *key, const struct
     return e;
 }
 
+/* What a descriptor that systemd has passed is called here, on the heap. Returns NULL where that is
+ * not to be had: without memory, or where the store has it under a name that is not its own. */
+static char *key_of(int fd, const char *name, struct addr *ret_addr, bool *ret_stored)
+{
+    char *key = NULL, own[sizeof(CONTROL_KEY) + LISTEN_KEY_SIZE];
+    *ret_addr = (struct addr){.len = 0};
+    *ret_stored = notify_is_stored(name, &key);
+    if (!*ret_stored)
+        return asprintf(&key, LISTEN_KEY_HANDED "%s", name) >= 0 ? key : NULL;
+    if (key == NULL)
+        return NULL;
+    socket_local(fd, ret_addr);
+    if (strncmp(key, CONTROL_KEY, strlen(CONTROL_KEY)) == 0)
+        snprintf(own, sizeof(own), CONTROL_KEY "%s", ret_addr->un.sun_path);
+    else
+        listen_order_key(ret_addr, key[0] == ':', own);
+    if (ret_addr->len > 0 && strcmp(own, key) == 0)
+        return key;
+    notify_unstore(key);
+    free(key);
+    return NULL;
+}
+
 static struct vault_entry *entry_for(struct vault *v, const char *key, const struct addr *addr)
 {
-    struct vault_entry *e = find(v, key);
-    return e != NULL ? e : entry_new(v, key, addr, false);
+    struct vault_entry *e = vault_find(v, key);
+    if (e != NULL)
+        return e;
+    e = entry_new(v, key, addr, key[0] == ':');
+    if (e != NULL) {
+        e->control = strncmp(key, CONTROL_KEY, strlen(CONTROL_KEY)) == 0;
+        note_node(e);
+    }
+    return e;
+}
+
+/* Owns: takes the descriptor. */
+static int adopt_one(struct vault *v, int fd, const char *name)
+{
+    struct addr addr;
+    bool stored;
+    char *key = key_of(fd, name, &addr, &stored);
+    struct vault_entry *e = key != NULL ? entry_for(v, key, &addr) : NULL;
+    int err = key == NULL && stored ? 0 : -ENOMEM;
+    if (e != NULL) {
+        e->stored = stored;
+        err = add_fd(e, fd);
+    } else {
+        close(fd);
+    }
+    free(key);
+    return err;
 }
 
 int vault_adopt(struct vault *v)
@@ -398,24 +495,8 @@ int vault_adopt(struct vault *v)
     int first, count = notify_handed(&first, &names);
     int err = 0;
     for (int i = 0; i < count; i++) {
-        struct addr addr = {.len = 0};
-        char *key = NULL;
-        bool stored = notify_is_stored(names[i], &key);
-        if (stored)
-            socket_local(first + i, &addr);
-        else if (asprintf(&key, "systemd:%s", names[i]) < 0)
-            key = NULL;
-        struct vault_entry *e = key != NULL ? entry_for(v, key, &addr) : NULL;
-        if (e == NULL) {
-            close(first + i);
+        if (adopt_one(v, first + i, names[i]) < 0)
             err = -ENOMEM;
-        } else {
-            e->stored = stored;
-            e->any = key[0] == ':';
-            if (add_fd(e, first + i) < 0)
-                err = -ENOMEM;
-        }
-        free(key);
         free(names[i]);
     }
     free(names);

@@ -6,7 +6,7 @@
  *      "10.0.0.1:80"              one a worker thread     processes 4, 5
  *      "unix:/run/app.sock"       one                     process 5
  *      "systemd:web"              as systemd handed over  process 5
- *      "unix:/run/weft/control"   one, mode 0660          process 5
+ *      "control:/run/weft/c.sock" one, mode 0660          process 5
  *
  * The number of an address's sockets only grows: were one closed, what has queued up on it would be
  * lost.
@@ -31,6 +31,9 @@ struct vault_entry {
     bool any;         /* :PORT, both families */
     bool control;     /* the control socket, which outlasts the others at a stop */
     bool stored;      /* systemd's descriptor store has copies */
+    dev_t device;     /* of what was made at a UNIX path; nothing else is removed there */
+    ino_t inode;      /* likewise; 0: nothing is known of it */
+    char *directory;  /* owned; that was made for the control socket; NULL: it was there */
     int *fds;         /* owned, as are they */
     unsigned count;
     uint64_t *claims; /* owned; ids of processes */
@@ -62,7 +65,8 @@ int vault_adopt(struct vault *v) WEFT_MUSTCHECK;
 /**
  * Have sockets listen, unless they do already, and enter a claim of process `id`.
  *
- * Returns 0 with the entry, or -errno with the reason added to `why`. Owns: the vault.
+ * The key is the address's own, see ctl/listen_order.h. Returns 0 with the entry, or -errno with
+ * the reason added to `why`, everything being as before. Owns: the vault.
  */
 int vault_open(struct vault *v, const struct vault_order *o, uint64_t id, struct vault_entry **ret,
                struct text *why) WEFT_MUSTCHECK;
@@ -71,8 +75,11 @@ int vault_open(struct vault *v, const struct vault_order *o, uint64_t id, struct
  * As vault_open, for the control socket at `addr`: one that accepts its owner's and `group`'s
  * connections alone. Where its path's directory is missing it is made.
  */
-int vault_open_control(struct vault *v, const char *key, const struct addr *addr, gid_t group,
-                       uint64_t id, struct vault_entry **ret, struct text *why) WEFT_MUSTCHECK;
+int vault_open_control(struct vault *v, const struct addr *addr, gid_t group, uint64_t id,
+                       struct vault_entry **ret, struct text *why) WEFT_MUSTCHECK;
+
+/** The entry of a key; NULL: there is none. */
+struct vault_entry *vault_find(const struct vault *v, const char *key);
 
 /** Withdraw a process's claim to a key. The socket stays until vault_sweep(). */
 void vault_forget(struct vault *v, const char *key, uint64_t id);
@@ -84,7 +91,8 @@ void vault_forget_all(struct vault *v, uint64_t id);
  * has taken over. */
 void vault_inherit(struct vault *v, uint64_t id);
 
-/** Close what nobody claims, and remove its path. What systemd's units own stays. */
+/** Close what nobody claims, and remove its path unless something else is there now. What systemd's
+ * units own stays. */
 void vault_sweep(struct vault *v);
 
 /** Enter an entry as it was in another life of this process. Owns: the vault, `fds` too. Returns

@@ -55,45 +55,48 @@ static int refusal(const struct message *m, struct text *why)
     return err > 0 && err < 4096 ? -(int)err : -EPROTO;
 }
 
-/* Take one answer in. Returns 0, 1 when more is to come, or -errno. */
-static int take_answer(struct message *m, struct opened *to, struct text *why)
+/* Take one message of an answer in; `files`, where wanted, gets those that it lists. */
+static int take_answer(struct message *m, struct opened *to, json_t *files, struct text *why)
 {
     if (m->type == MESSAGE_REFUSED)
         return refusal(m, why);
     if (m->type != MESSAGE_OPENED)
         return -EPROTO;
+    json_t *listed = json_object_get(m->body, "files");
     int err = add_fds(to, m);
-    return err < 0 ? err : message_true(m, "more");
-}
-
-/* Wait for an answer, in as many messages as it has; `*ret_body`, where wanted, is the last one's.
- */
-static int await_answer(const struct opener *o, struct opened *to, json_t **ret_body,
-                        struct text *why)
-{
-    int err;
-    do {
-        struct message m;
-        err = message_receive(o->orders, &m, true);
-        if (err < 0)
-            break;
-        err = take_answer(&m, to, why);
-        if (err == 0 && ret_body != NULL)
-            *ret_body = json_incref(m.body);
-        message_free(&m);
-    } while (err > 0);
+    if (err == 0 && files != NULL && json_is_array(listed) && json_array_extend(files, listed) < 0)
+        err = -ENOMEM;
     return err;
 }
 
-/* Order, and wait. Each `ret` may be NULL where it is not wanted. */
+/* Wait for an answer, in as many messages as it has: what is left there would be taken for the next
+ * one's. */
+static int await_answer(const struct opener *o, struct opened *to, json_t *files, struct text *why)
+{
+    int err = 0;
+    bool more = true;
+    while (more) {
+        struct message m;
+        int received = message_receive(o->orders, &m, true);
+        if (received < 0)
+            return received;
+        if (err == 0)
+            err = take_answer(&m, to, files, why);
+        more = m.type == MESSAGE_OPENED && message_true(&m, "more");
+        message_free(&m);
+    }
+    return err;
+}
+
+/* Order, and wait. Each `ret` may be NULL where it is not wanted, as may `files`. */
 static int order_all(struct opener *o, enum message_type type, json_t *body, struct opened *ret,
-                     json_t **ret_body, struct text *why)
+                     json_t *files, struct text *why)
 {
     struct opened got = {.fds = NULL};
     pthread_mutex_lock(&o->lock);
     int err = message_send(o->orders, type, body, NULL, 0, true);
     if (err == 0)
-        err = await_answer(o, &got, ret_body, why);
+        err = await_answer(o, &got, files, why);
     pthread_mutex_unlock(&o->lock);
     if (err < 0 && why != NULL && why->length == 0)
         text_add_string(why, error_text(err));
@@ -118,11 +121,11 @@ int opener_listen(struct opener *o, const struct listen_order *want, struct open
     return order(o, MESSAGE_OPEN_LISTEN, listen_order_write(want), ret, why);
 }
 
-int opener_control(struct opener *o, const char *key, const struct addr *addr, gid_t group,
-                   struct opened *ret, struct text *why)
+int opener_control(struct opener *o, const struct addr *addr, gid_t group, struct opened *ret,
+                   struct text *why)
 {
-    json_t *body = json_pack("{s:s, s:o, s:I}", "key", key, "address",
-                             listen_order_write_addr(addr), "group", (json_int_t)group);
+    json_t *body = json_pack("{s:o, s:I}", "address", listen_order_write_addr(addr), "group",
+                             (json_int_t)group);
     return order(o, MESSAGE_OPEN_CONTROL, body, ret, why);
 }
 
@@ -172,14 +175,16 @@ static int hand_out(struct opened *got, const json_t *files, expand_fn *take, vo
 int opener_include(struct opener *o, const char *pattern, expand_fn *take, void *taker)
 {
     struct opened got;
-    json_t *body = NULL;
-    int err = order_all(o, MESSAGE_OPEN_INCLUDE, json_pack("{s:s}", "pattern", pattern), &got,
-                        &body, NULL);
-    if (err < 0)
-        return err;
-    err = hand_out(&got, json_object_get(body, "files"), take, taker);
-    json_decref(body);
-    opened_free(&got);
+    json_t *files = json_array();
+    if (files == NULL)
+        return -ENOMEM;
+    json_t *body = json_pack("{s:o}", "pattern", message_text(pattern));
+    int err = order_all(o, MESSAGE_OPEN_INCLUDE, body, &got, files, NULL);
+    if (err == 0) {
+        err = hand_out(&got, files, take, taker);
+        opened_free(&got);
+    }
+    json_decref(files);
     return err;
 }
 

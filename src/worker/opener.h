@@ -27,7 +27,6 @@ struct opener {
 struct opened {
     int *fds; /* owned, as are they */
     unsigned count;
-    char **paths; /* owned; of files; else NULL */
 };
 
 void opener_init(struct opener *o, int orders);
@@ -44,8 +43,8 @@ int opener_listen(struct opener *o, const struct listen_order *want, struct open
                   struct text *why) WEFT_MUSTCHECK;
 
 /** The control socket, accessible to `group`; as opener_listen(). */
-int opener_control(struct opener *o, const char *key, const struct addr *addr, gid_t group,
-                   struct opened *ret, struct text *why) WEFT_MUSTCHECK;
+int opener_control(struct opener *o, const struct addr *addr, gid_t group, struct opened *ret,
+                   struct text *why) WEFT_MUSTCHECK;
 
 /** The socket `key` is closed here: it need not be kept for us. */
 void opener_forget(struct opener *o, const char *key);

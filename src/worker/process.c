@@ -310,7 +310,8 @@ static void finish(struct process *p)
 
 void process_fail(int events, const char *why)
 {
-    (void)!message_send(events, MESSAGE_FAILED, json_pack("{s:s}", "text", why), NULL, 0, true);
+    json_t *body = json_pack("{s:o}", "text", message_text(why));
+    (void)!message_send(events, MESSAGE_FAILED, body, NULL, 0, true);
 }
 
 static void serve(struct process *p)

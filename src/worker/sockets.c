@@ -52,7 +52,7 @@ static void make_order(const struct sockets *s, size_t listener, const struct co
                                  .any = a->any,
                                  .count = s->conf->process.workers};
     proxy_listen_options(&s->conf->listeners[listener], &ret->options);
-    addr_format(&a->addr, key);
+    listen_order_key(&a->addr, a->any, key);
 }
 
 static void explain(struct text *why, const struct conf_listener *l, const struct conf_address *a,

@@ -47,8 +47,11 @@ static inline void answering_stop(struct answering *a)
     close(a->socket);
 }
 
+/* `body`: NULL for an empty one. */
 static inline void answer_with(int socket, json_t *body, const int *fds, unsigned count)
 {
+    if (body == NULL)
+        body = json_object();
     ck_assert_int_eq(message_send(socket, MESSAGE_OPENED, body, fds, count, true), 0);
 }
 
