@@ -15,10 +15,19 @@ static int failed(struct text *why, const char *what, const char *name)
     return err;
 }
 
+/* What no program may ever get back, whatever its file says. */
+static void drop_bounds(void)
+{
+    for (unsigned long cap = 0; prctl(PR_CAPBSET_READ, cap, 0, 0, 0) >= 0; cap++)
+        (void)prctl(PR_CAPBSET_DROP, cap, 0, 0, 0);
+}
+
 /* Its supplementary groups are those of the user, so that it may read what members may. */
 static int become(const struct conf_process *p, struct text *why)
 {
     gid_t group = (gid_t)p->group.id;
+    if (p->user.id != 0)
+        drop_bounds();
     if (initgroups(p->user.name, group) < 0 && setgroups(1, &group) < 0)
         return failed(why, "set the groups of user ", p->user.name);
     if (setresgid(group, group, group) < 0)
