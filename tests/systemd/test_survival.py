@@ -7,6 +7,7 @@ import subprocess
 import pytest
 
 import procfs
+import programs
 from talk import FRONT, echoes
 from waiting import until
 
@@ -68,8 +69,9 @@ def hang(process):
     """Have a worker thread of this process stop where it accepts the next connection."""
     thread = next(t for t in procfs.threads(process)
                   if procfs.status(process, t)["Name"].startswith("weft/"))
+    strace = [programs.find("strace"), "-qq", "-o", "/dev/null", "-p", str(thread)]
     delay = ["-e", "trace=accept4", "-e", "inject=accept4:delay_enter=600s"]
-    return subprocess.Popen(["strace", "-qq", "-o", "/dev/null", *delay, "-p", str(thread)])
+    return subprocess.Popen([*strace, *delay])
 
 
 def test_a_worker_thread_that_hangs_is_found_and_the_process_replaced(service, proxy, arrivals):
