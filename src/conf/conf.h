@@ -130,6 +130,11 @@ struct conf_listener {
     uint64_t send_buffer;    /* [bytes] 0: the kernel's own tuning */
 };
 
+struct conf_queue {
+    unsigned size;   /* connections; 0: none waits */
+    int64_t timeout; /* [ns] 0: as long as it takes */
+};
+
 struct conf_server {
     char *name; /* as configured, else the address as written */
     struct conf_address address;
@@ -153,6 +158,7 @@ struct conf_pool {
     size_t server_count;
     int64_t connect_timeout; /* [ns] 0: the kernel's */
     unsigned retries;        /* other servers tried when a connect fails */
+    struct conf_queue queue;
 };
 
 struct conf {

@@ -229,8 +229,10 @@ static const struct schema_key server_keys[] = {
 };
 
 static const struct schema_key queue_keys[] = {
-    {"size", SCHEMA_RESERVED, .fallback = "0", .what = "Connections that may wait."},
-    {"timeout", SCHEMA_RESERVED, .fallback = "5s", .what = "How long one may wait."},
+    {"size", SCHEMA_NUMBER, AT(conf_queue, size), RANGE(1, CONNECTIONS_MAX), .zero = "off",
+     .fallback = "off", .what = "Connections that may wait; off: none does."},
+    {"timeout", SCHEMA_DURATION, AT(conf_queue, timeout), RANGE(MS, HOUR), .zero = "off",
+     .fallback = "5s", .what = "How long one may wait; off: as long as it takes."},
     {.name = NULL},
 };
 
@@ -260,7 +262,8 @@ static const struct schema_group server_group = {.subject = "server",
                                                  .keys = server_keys,
                                                  .size = sizeof(struct conf_server),
                                                  .name = offsetof(struct conf_server, name)};
-static const struct schema_group queue_group = {.keys = queue_keys};
+static const struct schema_group queue_group = {
+    .keys = queue_keys, .size = sizeof(struct conf_queue), .off = "size"};
 static const struct schema_group check_group = {.keys = check_keys};
 static const struct schema_group outlier_group = {.keys = outlier_keys};
 
@@ -279,7 +282,8 @@ static const struct schema_key pool_keys[] = {
      .what = "How long connecting to a server may take; off: as long as the kernel tries."},
     {"retries", SCHEMA_NUMBER, AT(conf_pool, retries), RANGE(0, 16), .fallback = "2",
      .what = "Other servers tried when a connect fails."},
-    {"queue", SCHEMA_RESERVED, .group = &queue_group, .what = "Wait when every server is full."},
+    {"queue", SCHEMA_GROUP, AT(conf_pool, queue), .group = &queue_group,
+     .what = "Where connections wait when every server is full."},
     {"send_proxy", SCHEMA_RESERVED, .fallback = "off", .what = "Begin with a PROXY header."},
     {"source_address", SCHEMA_RESERVED, .what = "Address to connect from."},
     {"check", SCHEMA_RESERVED, .group = &check_group, .what = "Health checks."},

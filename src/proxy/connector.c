@@ -4,8 +4,7 @@
 
 #include "base/clock.h"
 #include "fiber/fiber.h"
-#include "upstream/balancer.h"
-#include "upstream/hash.h"
+#include "proxy/chooser.h"
 
 /* Between tries while the system has no descriptor, memory or UNIX queue place for a connect. */
 #define CONNECT_PAUSE (10 * NSEC_PER_MSEC)
@@ -73,51 +72,21 @@ static enum session_end end_of_connect(const struct session *s, int err)
     }
 }
 
-/* What the client is known by, where the pool's method asks for it. */
-static uint64_t hash_of(const struct session *s, const struct conf_pool *pool)
-{
-    if (pool->balance != CONF_SOURCE_HASH && pool->balance != CONF_MAGLEV)
-        return 0;
-    return pool->hash_key == CONF_HASH_SOURCE_PORT ? hash_source_port(&s->source.sa)
-                                                   : hash_source(&s->source.sa);
-}
-
-/* Returns whether there is a server to connect to. */
-static bool choose(struct session *s, struct pick *p)
-{
-    struct proxy_pool *pool = s->listener->pool;
-    p->now = clock_now();
-    int server = balancer_pick(&pool->balancer, p);
-    if (server < 0)
-        return false;
-    s->server = &pool->conf->servers[server];
-    s->counted = pool->balancer.counted;
-    return true;
-}
-
-void connector_leave(struct session *s)
-{
-    const struct proxy_pool *pool = s->listener->pool;
-    if (!s->counted)
-        return;
-    s->counted = false;
-    balancer_leave(&s->listener->pool->balancer, (size_t)(s->server - pool->conf->servers),
-                   clock_now());
-}
-
 enum session_end connector_run(struct session *s)
 {
-    const struct conf_pool *pool = s->listener->pool->conf;
-    struct pick p = {.hash = hash_of(s, pool), .random = &s->shard->random};
+    struct pick p;
+    chooser_init(&p, s);
     enum session_end end = END_NO_SERVER;
-    for (unsigned attempt = 0; attempt <= pool->retries; attempt++) {
-        if (!choose(s, &p))
-            break;
+    unsigned retries = s->listener->pool->conf->retries;
+    for (unsigned attempt = 0; attempt <= retries; attempt++) {
+        enum session_end without = chooser_choose(&p, s);
+        if (without != END_NONE) /* of the last server's failure and of none left, the former */
+            return attempt > 0 && without == END_NO_SERVER ? end : without;
         s->retries = (uint8_t)attempt;
         int err = connect_to(s);
         if (err == 0)
             return END_NONE;
-        connector_leave(s);
+        chooser_leave(s);
         end = end_of_connect(s, err);
         if (err == -ECANCELED)
             break;

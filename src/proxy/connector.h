@@ -12,7 +12,4 @@
  */
 enum session_end connector_run(struct session *s) WEFT_MUSTCHECK;
 
-/** Count the session out at its server, once its connection there is closed. */
-void connector_leave(struct session *s);
-
 #endif

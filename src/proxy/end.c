@@ -13,6 +13,7 @@ static const char *const names[] = {
     [END_CONNECT_FAILED] = "connect_failed",
     [END_CONNECT_TIMEOUT] = "connect_timeout",
     [END_NO_SERVER] = "no_server",
+    [END_QUEUE_TIMEOUT] = "queue_timeout",
     [END_DENIED] = "denied",
     [END_RATE_LIMITED] = "rate_limited",
     [END_LIMIT] = "limit",

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "conf/names.h"
 #include "proxy/lineup.h"
 
@@ -202,8 +203,10 @@ void proxy_free(struct proxy *p)
 void proxy_apply_limits(const struct proxy *p)
 {
     gate_set_max(&p->state->gate, p->max_connections);
-    for (size_t i = 0; i < p->conf->pool_count; i++)
+    for (size_t i = 0; i < p->conf->pool_count; i++) {
         lineup_apply(&p->pools[i].balancer, p->pools[i].conf);
+        queue_serve(&p->pools[i].state->queue, clock_now());
+    }
     for (size_t i = 0; i < p->conf->listener_count; i++)
         gate_set_max(&p->listeners[i].state->gate, p->listeners[i].conf->max_connections);
 }

@@ -84,7 +84,7 @@ struct proxy *proxy_new(const struct proxy_options *o) WEFT_MUSTCHECK;
 /** Free it; no shard may use it any more. NULL is fine. */
 void proxy_free(struct proxy *p);
 
-/** Let gates and servers have its limits. Who waits at a gate that has become wider is let in. */
+/** Let gates and servers have its limits. Who waits for one that has become wider is let in. */
 void proxy_apply_limits(const struct proxy *p);
 
 /**

@@ -34,6 +34,7 @@ static void record_fill(struct record *r, const struct session *s, enum session_
         .time = clock_wall(),
         .duration = clock_now() - s->started,
         .connect_duration = s->connect_duration,
+        .queue_duration = s->queue_duration,
         .id = s->id,
         .bytes_in = s->relay.in.received,
         .bytes_out = s->relay.out.sent,
@@ -129,6 +130,8 @@ void record_format_json(struct text *out, const void *record)
     json_addr(out, "destination", &r->destination);
     if (r->server != NULL)
         json_server(out, r);
+    if (r->queue_duration >= 0)
+        json_seconds(out, "queue_duration", r->queue_duration);
     json_uint(out, "bytes_in", r->bytes_in);
     json_uint(out, "bytes_out", r->bytes_out);
     json_seconds(out, "duration", r->duration);

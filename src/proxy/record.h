@@ -23,6 +23,7 @@ struct record {
     int64_t time;                     /* [wall ns] end of the connection */
     int64_t duration;                 /* [ns] */
     int64_t connect_duration;         /* [ns] -1: no connect came through */
+    int64_t queue_duration;           /* [ns] -1: it did not wait for a server */
     uint64_t id;
     uint64_t bytes_in;  /* [bytes] from the client */
     uint64_t bytes_out; /* [bytes] to the client */

@@ -6,6 +6,7 @@
 
 #include "base/clock.h"
 #include "fiber/sched.h"
+#include "proxy/chooser.h"
 #include "proxy/connector.h"
 #include "proxy/drain.h"
 #include "proxy/farewell.h"
@@ -52,6 +53,7 @@ static void session_close(struct session *s, enum session_end end)
     case END_CONNECT_FAILED:
     case END_CONNECT_TIMEOUT:
     case END_NO_SERVER:
+    case END_QUEUE_TIMEOUT:
     case END_DENIED:
     case END_RATE_LIMITED:
     case END_LIMIT:
@@ -74,7 +76,7 @@ static void session_finish(struct session *s, enum session_end end)
 {
     record_session(s, end);
     session_close(s, end);
-    connector_leave(s);
+    chooser_leave(s);
     relay_reset(&s->relay);
     if (unlikely(s->drain_place != 0))
         drain_forget(s);
@@ -240,6 +242,7 @@ static void session_init(struct session *s, struct shard *shard, struct proxy_li
         .listener = listener,
         .started = clock_now(),
         .connect_duration = -1,
+        .queue_duration = -1,
         .id = counters_read(&shard->started) * shard->group->count + shard->number,
         .source.sa.sa_family = peer->sa.sa_family,
         .ordered_end = END_NONE,

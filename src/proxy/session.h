@@ -41,6 +41,7 @@ struct session {
     uint64_t id;
     int64_t started;          /* [monotonic ns] */
     int64_t connect_duration; /* [ns] -1: no connect came through */
+    int64_t queue_duration;   /* [ns] -1: it did not have to wait for a server */
     int64_t part_by;          /* [monotonic ns] when a session that drains is over; 0: at once */
     union session_source source;
     uint8_t retries;

@@ -73,8 +73,10 @@ void listener_state_unref(struct listener_state *s)
 struct pool_state *pool_state_new(void)
 {
     struct pool_state *s = calloc(1, sizeof(*s));
-    if (s != NULL)
-        atomic_init(&s->references, 1);
+    if (s == NULL)
+        return NULL;
+    atomic_init(&s->references, 1);
+    queue_init(&s->queue);
     return s;
 }
 
@@ -86,6 +88,8 @@ struct pool_state *pool_state_ref(struct pool_state *s)
 
 void pool_state_unref(struct pool_state *s)
 {
-    if (s != NULL && drop(&s->references))
-        free(s);
+    if (s == NULL || !drop(&s->references))
+        return;
+    queue_destroy(&s->queue);
+    free(s);
 }

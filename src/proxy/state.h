@@ -17,6 +17,7 @@
 #include "base/attr.h"
 #include "proxy/counters.h"
 #include "proxy/gate.h"
+#include "proxy/queue.h"
 #include "proxy/sources.h"
 #include "upstream/balancer.h"
 
@@ -35,6 +36,7 @@ struct listener_state {
 
 struct pool_state {
     atomic_uint references;
+    struct queue queue;
     struct balancer_position position;
 };
 

@@ -1,11 +1,13 @@
 """Sockets by weft's addresses, and what their ends look like from outside."""
 
 import errno
+import fcntl
 import os
 import select
 import socket
 import stat
 import struct
+import termios
 import time
 
 from waiting import PATIENCE
@@ -72,6 +74,11 @@ def local(s):
 
 def peer(s):
     return render(s.family, s.getpeername())
+
+
+def unsent(s):
+    """How many bytes of what was written the peer's kernel has not acknowledged."""
+    return struct.unpack("i", fcntl.ioctl(s, termios.TIOCOUTQ, bytes(4)))[0]
 
 
 def reset(s):

@@ -26,6 +26,20 @@ def descriptors(pid):
     return found
 
 
+def polled(pid):
+    """How many descriptors are in the process's epoll sets."""
+    count = 0
+    for fd, target in descriptors(pid).items():
+        if target != "anon_inode:[eventpoll]":
+            continue
+        try:
+            with open(f"/proc/{pid}/fdinfo/{fd}", encoding="ascii") as f:
+                count += sum(line.startswith("tfd:") for line in f)
+        except FileNotFoundError:
+            continue
+    return count
+
+
 def socket_inodes(pid):
     """The inode numbers of the process's sockets."""
     pattern = re.compile(r"socket:\[(\d+)\]")

@@ -189,7 +189,6 @@ FAULTS = {
             "transparent": listener("^transparent: on"),
             "resolve_interval": pool("^resolve_interval: 10s"),
             "resolvers": pool("^resolvers: ['127.0.0.1:53']"),
-            "queue": pool("^queue: {size: 5}"),
             "send_proxy": pool("^send_proxy: v2"),
             "source_address": pool("^source_address: 127.0.0.2"),
             "check": pool("^check: {type: tcp}"),
@@ -418,6 +417,8 @@ def test_dump_fills_in_every_default(check):
     assert app["hash_key"] == "source"
     assert app["connect_timeout"] == "5s"
     assert app["retries"] == 2
+    assert app["queue"].pop("size") in OFF
+    assert app["queue"] == {"timeout": "5s"}
     assert tree["log"]["access"] == {"output": "stderr", "format": "json"}
     assert tree["log"]["error"] == {"output": "stderr", "level": "info"}
     assert tree["weft"]["busy_poll"] in OFF

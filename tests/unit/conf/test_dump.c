@@ -83,7 +83,10 @@ START_TEST(the_dump_has_every_key)
                            "        max_connections: off\n"
                            "        backup: true\n"
                            "    connect_timeout: 5s\n"
-                           "    retries: 2\n");
+                           "    retries: 2\n"
+                           "    queue:\n"
+                           "      size: off\n"
+                           "      timeout: 5s\n");
     free(dump);
 }
 END_TEST

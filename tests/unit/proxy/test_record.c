@@ -29,6 +29,7 @@ static void set_up(void)
         .time = INT64_C(1700000000123000000),
         .duration = 1500000000,
         .connect_duration = 250000,
+        .queue_duration = -1,
         .id = 42,
         .bytes_in = 10,
         .bytes_out = 20,
@@ -70,6 +71,14 @@ START_TEST(json_tells_of_splicing)
 }
 END_TEST
 
+START_TEST(json_tells_of_a_wait_for_a_server)
+{
+    record.queue_duration = 2000000;
+    record_format_json(&line, &record);
+    ck_assert_ptr_nonnull(strstr(line.data, ",\"queue_duration\":0.002000,"));
+}
+END_TEST
+
 START_TEST(json_leaves_out_what_has_no_value)
 {
     record.server = NULL;
@@ -104,5 +113,5 @@ START_TEST(text_has_dashes_where_there_is_no_value)
 END_TEST
 
 UNIT_MAIN_AROUND("record", set_up, tear_down, json_has_every_key, json_tells_of_splicing,
-                 json_leaves_out_what_has_no_value, text_is_one_line,
-                 text_has_dashes_where_there_is_no_value)
+                 json_tells_of_a_wait_for_a_server, json_leaves_out_what_has_no_value,
+                 text_is_one_line, text_has_dashes_where_there_is_no_value)
