@@ -88,7 +88,7 @@ int frame_encode(const json_t *object, size_t max, struct text *out)
 {
     text_clear(out);
     text_add(out, (const char[FRAME_HEADER]){0}, FRAME_HEADER);
-    int err = json_dump_callback(object, append, out, JSON_COMPACT) == 0 ? 0 : -ENOMEM;
+    int err = json_dump_callback(object, append, out, FRAME_JSON) == 0 ? 0 : -ENOMEM;
     if (out->failed)
         err = -ENOMEM;
     else if (err == 0 && out->length - FRAME_HEADER > max)

@@ -19,9 +19,11 @@
 #include "base/attr.h"
 #include "base/text.h"
 
-#define FRAME_HEADER      4             /* [bytes] */
-#define FRAME_REQUEST_MAX (64 * 1024)   /* [bytes] of a request's body */
-#define FRAME_REPLY_MAX   (1024 * 1024) /* [bytes] of the body of one of a reply's frames */
+#define FRAME_HEADER      4                                        /* [bytes] */
+#define FRAME_REQUEST_MAX (64 * 1024)                              /* [bytes] of a request's body */
+#define FRAME_JSON        (JSON_COMPACT | JSON_REAL_PRECISION(15)) /* how JSON is written */
+
+#define FRAME_REPLY_MAX (1024 * 1024) /* [bytes] of the body of one of a reply's frames */
 
 struct frame_decoder {
     size_t max;       /* [bytes] that a body may have */

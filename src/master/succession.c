@@ -338,15 +338,15 @@ void succession_ready(struct master *m, struct process *p, const struct message 
     p->stage = STAGE_SERVING;
     p->drain_timeout = drain_timeout_of(message);
     p->heard = p->served_since = clock_update();
-    if (old != NULL)
-        process_drain(old, false);
     accept_configuration(m, p->snapshot, p->generation);
     m->replace_wanted = false;
     vault_forget_all(&m->vault, 0);
     vault_sweep(&m->vault);
     notify_ready();
     notify_status("generation %" PRIu64, m->generation);
-    conclude(m, true, "");
+    conclude(m, true, kind == CHANGE_UPGRADE ? message_string(message, "version") : "");
+    if (old != NULL) /* once its clients have their verdict */
+        process_drain(old, false);
     if (kind == CHANGE_UPGRADE)
         log_line(LOG_LEVEL_NOTICE, "upgraded: worker process %d serves", (int)p->pid);
     else if (kind == CHANGE_REPLACE)

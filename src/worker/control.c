@@ -13,6 +13,11 @@
 
 #define WATCH_INTERVAL (500 * NSEC_PER_MSEC) /* between looks at the workers' loops */
 #define WATCH_LIMIT    NSEC_PER_SEC          /* a turn longer than this is a stall */
+#define SETTLE_TIME                                                                                \
+    (4 * NSEC_PER_SEC)                  /* after drain_timeout; the master gives it a second more  \
+                                         */
+#define CLIENT_GRACE (2 * NSEC_PER_SEC) /* for clients that ask nothing, once all else is over */
+#define ASK_LIMIT    (5 * NSEC_PER_SEC) /* for the master to begin with what is asked */
 
 struct control_worker {
     struct worker worker;
@@ -46,8 +51,11 @@ int control_init(struct control *c, unsigned count, int64_t drain_timeout, int e
         .drain_timeout = drain_timeout,
         .drain_until = CLOCK_NEVER,
         .nudge.deliver = deliver_nudge,
+        .server_options = {.fd = -1, .control = c},
     };
     link_init(&c->link, c, events);
+    asking_init(&c->asking, &c->link);
+    fiber_cond_init(&c->begun_to_drain);
     if (c->sched == NULL || c->workers == NULL || c->group.shards == NULL)
         return -ENOMEM;
     c->mailbox = mailbox_new(c->sched);
@@ -94,7 +102,24 @@ void control_drain(struct control *c, bool stop)
         return;
     log_line(LOG_LEVEL_NOTICE, "%s: live connections have %" PRId64 " seconds",
              stop ? "stopping" : "another process takes over", c->drain_timeout / NSEC_PER_SEC);
+    if (!stop) {
+        c->succeeded = true;
+        c->leave_by = clock_now() + c->drain_timeout + SETTLE_TIME;
+        control_server_retire(c->server);
+    }
     drain(c);
+    fiber_cond_broadcast(&c->begun_to_drain);
+}
+
+int control_ask_stop(struct control *c)
+{
+    int64_t deadline = clock_now() + ASK_LIMIT;
+    int err = 0;
+    if (!c->draining)
+        link_send(&c->link, MESSAGE_ASK, json_pack("{s:s}", "what", "stop"));
+    while (!c->draining && err == 0)
+        err = fiber_cond_wait(&c->begun_to_drain, deadline);
+    return err;
 }
 
 void control_end(struct control *c)
@@ -136,8 +161,7 @@ void control_reload(struct control *c, struct message *m)
 
 void control_verdict(struct control *c, const struct message *m)
 {
-    (void)c;
-    (void)m;
+    asking_answer(&c->asking, m);
 }
 
 uint64_t control_active(const struct control *c)
@@ -204,12 +228,24 @@ static void stop_fiber(struct fiber *f)
     (void)!fiber_join(f);
 }
 
+/* Who has connected to this process is answered by it, though another one serves by now. */
+static void settle_clients(struct control *c)
+{
+    control_server_settle(c->server, clock_now() + CLIENT_GRACE);
+    asking_settle(&c->asking, c->leave_by);
+}
+
 static void control_main(void *arg)
 {
     struct control *c = arg;
     link_start(&c->link);
     struct fiber *watch = fiber_spawn("watch", watch_run, c, true);
+    c->server = control_server_start(&c->server_options);
     await_workers(c);
+    if (c->succeeded)
+        settle_clients(c);
+    control_server_stop(c->server);
+    c->server = NULL;
     stop_fiber(watch);
     link_stop(&c->link);
     log_line(LOG_LEVEL_INFO, "stopped");

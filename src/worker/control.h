@@ -16,7 +16,10 @@
 #include "base/log.h"
 #include "fiber/mailbox.h"
 #include "fiber/sched.h"
+#include "fiber/sync.h"
 #include "proxy/notice.h"
+#include "worker/asking.h"
+#include "worker/control_server.h"
 #include "worker/link.h"
 #include "worker/thread.h"
 
@@ -32,11 +35,17 @@ struct control {
     unsigned started;       /* workers whose threads were started */
     unsigned ended;         /* of them, those that have said their last word */
     struct link link;       /* to the master */
+    struct asking asking;   /* of the master */
     struct log_options log; /* as the log was last set */
     int64_t drain_timeout;  /* [ns] 0: as long as it takes */
     int64_t drain_until;    /* [monotonic ns] CLOCK_NEVER while serving */
+    int64_t leave_by;       /* [monotonic ns] with clients that wait for a verdict or without */
+    bool succeeded;         /* another process serves */
     bool draining;
     bool ending;
+    struct fiber_cond begun_to_drain;
+    struct control_server_options server_options;
+    struct control_server *server; /* what weftctl finds; NULL: there is none */
 };
 
 /** Prepare for `count` workers, with a socket to the master that it owns. Returns 0 or -errno. */
@@ -74,5 +83,11 @@ bool control_find_stuck(struct control *c, int64_t limit, struct text *why);
 
 /** Connections that live. */
 uint64_t control_active(const struct control *c);
+
+/* What commands ask for. Thread: the control thread, a fiber. */
+
+/** Have the master stop weft gracefully; wait until that has begun. Yields. Returns 0, -ETIMEDOUT
+ * or -ECANCELED. */
+int control_ask_stop(struct control *c) WEFT_MUSTCHECK;
 
 #endif

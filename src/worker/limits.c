@@ -9,7 +9,7 @@
 
 #define DESCRIPTORS_PER_CONNECTION 2
 #define DESCRIPTORS_PER_WORKER     4  /* libev's epoll, the netpoller's, wake-ups */
-#define DESCRIPTORS_RESERVED       16 /* standard streams, logs, signals, a resolver now and then */
+#define DESCRIPTORS_RESERVED       24 /* standard streams, logs, signals, control clients */
 
 static unsigned raise_descriptor_limit(void)
 {
@@ -80,6 +80,17 @@ int limits_find(const struct conf *conf, unsigned listening, struct limits *ret)
         .max_connections = asked != 0 && asked < allowed ? asked : allowed,
     };
     return 0;
+}
+
+const char *limits_bound_by(const struct limits *l, const struct conf *conf, unsigned *ret_at_most)
+{
+    unsigned asked = conf->process.max_connections;
+    if (l->ports != 0 && l->ports < l->max_connections) {
+        *ret_at_most = l->ports;
+        return "ports";
+    }
+    *ret_at_most = l->max_connections;
+    return asked != 0 && asked <= l->max_connections ? "max_connections" : "descriptors";
 }
 
 void limits_describe(const struct limits *l, const struct conf *conf, struct text *out)

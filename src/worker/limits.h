@@ -22,6 +22,9 @@ struct limits {
  */
 int limits_find(const struct conf *conf, unsigned listening, struct limits *ret) WEFT_MUSTCHECK;
 
+/** What binds, in a word: max_connections, descriptors or ports; at how many in `*ret_at_most`. */
+const char *limits_bound_by(const struct limits *l, const struct conf *conf, unsigned *ret_at_most);
+
 /** Say which limit binds and at how many connections, in one line. */
 void limits_describe(const struct limits *l, const struct conf *conf, struct text *out);
 

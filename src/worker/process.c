@@ -38,6 +38,8 @@ struct process {
     const struct conf *conf;
     struct limits limits;
     struct sockets sockets;
+    struct control_server_options server;
+    struct text no_server; /* why there is no control socket */
     struct proxy *proxy;
     struct transition transition; /* to `proxy` */
     struct pool *sessions;
@@ -223,6 +225,8 @@ static void say_started(const struct process *p)
              p->conf->listener_count, p->conf->process.workers,
              limits.data != NULL ? limits.data : "");
     text_free(&limits);
+    if (p->no_server.length > 0)
+        log_line(LOG_LEVEL_NOTICE, "no control socket: %s", p->no_server.data);
 }
 
 static int write_pid_file(struct process *p, struct text *why)
@@ -239,6 +243,8 @@ static int open_all(struct process *p, struct text *why)
 {
     int err = find_limits(p, why);
     if (err == 0)
+        err = control_server_open(&p->server, &p->conf->process, &p->opener, &p->no_server, why);
+    if (err == 0)
         err = sockets_open(&p->sockets, p->conf, &p->opener, why);
     if (err == 0)
         err = open_logs(p, why);
@@ -254,6 +260,10 @@ static int make_all(struct process *p, struct text *why)
                            p->events);
     p->events = -1;
     p->control.log = p->log;
+    p->server.control = &p->control;
+    p->server.limits = &p->limits;
+    p->server.proxy = &p->proxy;
+    p->control.server_options = p->server;
     if (err == 0)
         err = make_proxy(p);
     if (err == 0)
@@ -295,6 +305,8 @@ static void finish(struct process *p)
 {
     transition_destroy(&p->transition);
     control_destroy(&p->control);
+    control_server_close(&p->server);
+    text_free(&p->no_server);
     proxy_free(p->proxy);
     sockets_close(&p->sockets);
     pool_free(p->sessions);
@@ -318,7 +330,8 @@ static void serve(struct process *p)
 {
     say_started(p);
     link_send(&p->control.link, MESSAGE_READY,
-              json_pack("{s:I}", "drain_timeout", (json_int_t)p->conf->process.drain_timeout));
+              json_pack("{s:I, s:s}", "drain_timeout", (json_int_t)p->conf->process.drain_timeout,
+                        "version", PACKAGE_VERSION));
     control_run(&p->control, true);
 }
 
@@ -333,7 +346,7 @@ int process_run(int events, int orders)
 {
     clock_update();
     prctl(PR_SET_NAME, "weft");
-    struct process p = {.events = events, .control.link.events.fd = -1};
+    struct process p = {.events = events, .control.link.events.fd = -1, .server.fd = -1};
     opener_init(&p.opener, orders);
     struct text why;
     text_init(&why);

@@ -86,16 +86,18 @@ class Factory:
         directory.mkdir()
         return directory
 
-    def _process(self):
+    def _process(self, directory):
         """What a test usually wants of the daemon itself."""
+        process = {"workers": 1, "control": f"{directory}/control.sock"}
         if os.geteuid() == 0:  # else it may not reach the test's own directory
-            return {"workers": 1, "user": "root"}
-        return {"workers": 1}
+            process["user"] = "root"
+        return process
 
     def _complete(self, config, directory):
-        """One worker and access records in a file, unless the test has its own idea."""
+        """One worker, a control socket and access records in the daemon's directory, unless the
+        test has its own idea."""
         complete = dict(config)
-        complete["weft"] = {**self._process(), **(config.get("weft") or {})}
+        complete["weft"] = {**self._process(directory), **(config.get("weft") or {})}
         records = {"output": f"{directory}/access.log", "format": "json"}
         complete["log"] = {"access": records, **(config.get("log") or {})}
         return complete
@@ -139,8 +141,8 @@ class OrdinaryFactory(Factory):
         os.chown(directory, accounts.uid(), -1)
         return directory
 
-    def _process(self):
-        return {"workers": 1}
+    def _process(self, directory):
+        return {"workers": 1, "control": f"{directory}/control.sock"}
 
     def run(self, *arguments):
         """As `run`, by that user."""

@@ -32,6 +32,11 @@ def binary():
     return path
 
 
+def control_program():
+    """weftctl: $WEFTCTL, or the one beside the daemon."""
+    return os.environ.get("WEFTCTL") or os.path.join(os.path.dirname(binary()), "weftctl")
+
+
 def environment():
     merged = dict(os.environ)
     for name, value in _ENVIRONMENT.items():
@@ -39,10 +44,19 @@ def environment():
     return merged
 
 
-def run(*arguments, timeout=30, program=None, **options):
+def run(*arguments, program=None, **options):
     """Run weft to its end, as for -t or a usage error, and return what it said."""
+    return run_program(program or binary(), *arguments, **options)
+
+
+def weftctl(*arguments, **options):
+    """Run weftctl to its end and return what it said."""
+    return run_program(control_program(), *arguments, **options)
+
+
+def run_program(*command, timeout=30, **options):
     done = subprocess.run(
-        [program or binary(), *map(str, arguments)],
+        list(map(str, command)),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -217,6 +231,15 @@ class Daemon:
     def cpu_seconds(self):
         return procfs.cpu_seconds(self.worker)
 
+    @property
+    def control(self):
+        """The path of its control socket."""
+        return self.config["weft"]["control"]
+
+    def addresses_listened_on(self):
+        """The ports and UNIX names of its listeners, one entry a socket."""
+        return [where for where in procfs.listening(self.worker) if where != self.control]
+
     # --- doing something to it --------------------------------------------------------------
 
     def connect(self, address=None, **options):
@@ -233,6 +256,17 @@ class Daemon:
             s.close()
         except ConnectionResetError:
             pass
+
+    def ctl(self, *arguments, **options):
+        """Run weftctl on it to its end; returns what it said."""
+        return weftctl("-s", self.control, *arguments, **options)
+
+    def ask(self, *arguments):
+        """What weftctl says to scripts: the command must be done."""
+        done = self.ctl("--json", *arguments)
+        assert done.returncode == 0, done.stderr
+        assert done.stderr == ""
+        return json.loads(done.stdout)
 
     def signal(self, number):
         self._process.send_signal(number)

@@ -8,7 +8,6 @@ import pytest
 
 import net
 import ports
-import procfs
 from backends import Background, echo, greeter, receive_stream, send_stream
 from scale import MIB
 from streams import Stream
@@ -205,7 +204,7 @@ def test_start_after_start(weft, backend, address):
 
 def test_listening_sockets_are_all_closed_at_the_end(weft, backend):
     daemon = weft.proxy(backend(echo).address)
-    assert procfs.listening(daemon.worker)
+    assert daemon.addresses_listened_on()
     daemon.stop()
     until(lambda: _refused(daemon.address), "the port is closed")
 

@@ -7,7 +7,6 @@ import time
 import pytest
 
 import net
-import procfs
 from backends import Background, EchoLoop, Silent, echo, greeter
 from waiting import Stopwatch, until
 
@@ -29,7 +28,7 @@ def busy(weft, backend):
 
 
 def wait_until_refused(daemon):
-    until(lambda: not procfs.listening(daemon.worker), "it stops listening")
+    until(lambda: not daemon.addresses_listened_on(), "it stops listening")
     with pytest.raises(ConnectionRefusedError):
         net.open_client(daemon.address)
 

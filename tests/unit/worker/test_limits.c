@@ -27,6 +27,9 @@ START_TEST(descriptors_bind_where_nothing_else_does)
     text_init(&said);
     limits_describe(&l, &conf, &said);
     ck_assert_ptr_nonnull(strstr(said.data, "the descriptor limit of 1024"));
+    unsigned at_most;
+    ck_assert_str_eq(limits_bound_by(&l, &conf, &at_most), "descriptors");
+    ck_assert_uint_eq(at_most, l.max_connections);
     text_free(&said);
 }
 END_TEST
@@ -42,6 +45,9 @@ START_TEST(max_connections_binds_below_it)
     text_init(&said);
     limits_describe(&l, &conf, &said);
     ck_assert_str_eq(said.data, "100 connections at most: max_connections");
+    unsigned at_most;
+    ck_assert_str_eq(limits_bound_by(&l, &conf, &at_most), "max_connections");
+    ck_assert_uint_eq(at_most, 100);
     text_free(&said);
 }
 END_TEST
@@ -58,6 +64,18 @@ START_TEST(max_connections_above_it_is_cut_and_told)
     limits_describe(&l, &conf, &said);
     ck_assert_ptr_nonnull(strstr(said.data, "asks for 5000"));
     text_free(&said);
+    unsigned at_most;
+    ck_assert_str_eq(limits_bound_by(&l, &conf, &at_most), "descriptors");
+}
+END_TEST
+
+START_TEST(ports_bind_where_there_are_fewer)
+{
+    const struct limits l = {.descriptors = 1024, .ports = 50, .max_connections = 100};
+    unsigned at_most;
+    conf.process.max_connections = 100;
+    ck_assert_str_eq(limits_bound_by(&l, &conf, &at_most), "ports");
+    ck_assert_uint_eq(at_most, 50);
 }
 END_TEST
 
@@ -104,5 +122,6 @@ START_TEST(the_soft_limit_is_raised)
 END_TEST
 
 UNIT_MAIN("limits", descriptors_bind_where_nothing_else_does, max_connections_binds_below_it,
-          max_connections_above_it_is_cut_and_told, too_few_for_one_connection_is_an_error,
-          pipes_are_kept_only_where_some_listener_splices, the_soft_limit_is_raised)
+          max_connections_above_it_is_cut_and_told, ports_bind_where_there_are_fewer,
+          too_few_for_one_connection_is_an_error, pipes_are_kept_only_where_some_listener_splices,
+          the_soft_limit_is_raised)
