@@ -36,6 +36,8 @@ enum conf_balance {
     CONF_MAGLEV
 };
 
+enum conf_send_proxy { CONF_SEND_PROXY_OFF, CONF_SEND_PROXY_V1, CONF_SEND_PROXY_V2 };
+
 enum conf_splice { CONF_SPLICE_AUTO, CONF_SPLICE_ON, CONF_SPLICE_OFF };
 
 /* A user or a group, looked up. */
@@ -110,6 +112,8 @@ struct conf_listener {
     struct conf_address *binds;
     size_t bind_count;
     const struct conf_pool *pool;
+    int64_t sni_timeout; /* [ns] 0: idle_timeout */
+    bool accept_proxy;
     struct prefix *allow; /* none: everybody */
     size_t allow_count;
     struct prefix *deny;
@@ -157,7 +161,8 @@ struct conf_pool {
     struct conf_server *servers;
     size_t server_count;
     int64_t connect_timeout; /* [ns] 0: the kernel's */
-    unsigned retries;        /* other servers tried when a connect fails */
+    enum conf_send_proxy send_proxy;
+    unsigned retries; /* other servers tried when a connect fails */
     struct conf_queue queue;
 };
 

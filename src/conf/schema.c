@@ -52,6 +52,13 @@ static const struct schema_word level_words[] = {
     {"error", LOG_LEVEL_ERROR, true},   {.name = NULL},
 };
 
+static const struct schema_word send_proxy_words[] = {
+    {"off", CONF_SEND_PROXY_OFF, true},
+    {"v1", CONF_SEND_PROXY_V1, true},
+    {"v2", CONF_SEND_PROXY_V2, true},
+    {.name = NULL},
+};
+
 static const struct schema_word splice_words[] = {
     {"auto", CONF_SPLICE_AUTO, true},
     {"on", CONF_SPLICE_ON, true},
@@ -161,10 +168,11 @@ static const struct schema_key listener_keys[] = {
      .what = "Pool that takes the connections."},
     {"routes", SCHEMA_RESERVED, .group = &route_group,
      .what = "Pools by server name, source and protocol; the first match wins."},
-    {"sni_timeout", SCHEMA_RESERVED, .fallback = "5s",
-     .what = "How long to wait for a ClientHello."},
-    {"accept_proxy", SCHEMA_RESERVED, .fallback = "off",
-     .what = "Require a PROXY protocol header from clients."},
+    {"sni_timeout", SCHEMA_DURATION, AT(conf_listener, sni_timeout), RANGE(MS, LONG), .zero = "off",
+     .fallback = "5s",
+     .what = "How long to wait for what a client must send first; off: idle_timeout."},
+    {"accept_proxy", SCHEMA_BOOL, AT(conf_listener, accept_proxy), .fallback = "off",
+     .what = "Require a PROXY protocol header, version 1 or 2, from those who connect."},
     {"allow", SCHEMA_NETWORKS, MANY(conf_listener, allow, allow_count), .fallback = "[]",
      .what = "Networks that may connect; none: all of them."},
     {"deny", SCHEMA_NETWORKS, MANY(conf_listener, deny, deny_count), .fallback = "[]",
@@ -284,7 +292,8 @@ static const struct schema_key pool_keys[] = {
      .what = "Other servers tried when a connect fails."},
     {"queue", SCHEMA_GROUP, AT(conf_pool, queue), .group = &queue_group,
      .what = "Where connections wait when every server is full."},
-    {"send_proxy", SCHEMA_RESERVED, .fallback = "off", .what = "Begin with a PROXY header."},
+    {"send_proxy", SCHEMA_CHOICE, AT(conf_pool, send_proxy), .words = send_proxy_words,
+     .fallback = "off", .what = "Begin each connection to a server with a PROXY protocol header."},
     {"source_address", SCHEMA_RESERVED, .what = "Address to connect from."},
     {"check", SCHEMA_RESERVED, .group = &check_group, .what = "Health checks."},
     {"outlier", SCHEMA_RESERVED, .group = &outlier_group, .what = "Ejection of servers that fail."},

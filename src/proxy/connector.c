@@ -4,6 +4,7 @@
 
 #include "base/clock.h"
 #include "fiber/fiber.h"
+#include "proxy/announce.h"
 #include "proxy/chooser.h"
 
 /* Between tries while the system has no descriptor, memory or UNIX queue place for a connect. */
@@ -37,7 +38,11 @@ static int begin(struct session *s, int64_t deadline)
  */
 static int establish(struct session *s, int64_t deadline)
 {
-    int err = relay_first_write(&s->relay, &s->upstream);
+    int err = 0;
+    if (s->listener->pool->conf->send_proxy == CONF_SEND_PROXY_OFF)
+        err = relay_first_write(&s->relay, &s->upstream, NULL);
+    else
+        err = announce_client(s, deadline);
     if (err < 0 && err != -EAGAIN)
         return err;
     return conn_established(&s->upstream, deadline);

@@ -27,7 +27,12 @@ void door_free(struct door *d)
 
 bool door_admits(const struct door *d, const struct sockaddr *peer)
 {
-    if (prefix_set_has(&d->deny, peer))
+    if (door_denies(d, peer))
         return false;
     return prefix_set_is_empty(&d->allow) || prefix_set_has(&d->allow, peer);
+}
+
+bool door_denies(const struct door *d, const struct sockaddr *client)
+{
+    return prefix_set_has(&d->deny, client);
 }

@@ -18,6 +18,7 @@ static const char *const names[] = {
     [END_RATE_LIMITED] = "rate_limited",
     [END_LIMIT] = "limit",
     [END_MAX_AGE] = "max_age",
+    [END_PROXY_HEADER_INVALID] = "proxy_header_invalid",
     [END_DRAINED] = "drained",
     [END_SHUTDOWN] = "shutdown",
     [END_ERROR] = "error",

@@ -18,6 +18,7 @@ enum session_end {
     END_RATE_LIMITED,
     END_LIMIT,
     END_MAX_AGE,
+    END_PROXY_HEADER_INVALID,
     END_DRAINED,
     END_SHUTDOWN,
     END_ERROR,

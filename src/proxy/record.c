@@ -14,15 +14,17 @@ static void release(const void *payload)
     conf_unref(r->conf);
 }
 
-static struct addr source_of(const struct session *s)
+/* Both ends of the client's connection, as a PROXY header has them, or else the socket. */
+static void fill_client(struct record *r, const struct session *s)
 {
-    struct addr a = {.len = sizeof(s->source)};
-    if (s->source.sa.sa_family == AF_UNIX)
-        a.len = sizeof(sa_family_t);
-    else if (s->source.sa.sa_family == AF_INET)
-        a.len = sizeof(struct sockaddr_in);
-    memcpy(&a.sa, &s->source, a.len);
-    return a;
+    const struct proxy_header *h = s->preamble != NULL ? &s->preamble->header : NULL;
+    if (h != NULL && h->source.len > 0) {
+        r->source = h->source;
+        r->destination = h->destination;
+        return;
+    }
+    r->source = session_client(s);
+    socket_local(s->client.poll.fd, &r->destination);
 }
 
 static void record_fill(struct record *r, const struct session *s, enum session_end end)
@@ -39,13 +41,12 @@ static void record_fill(struct record *r, const struct session *s, enum session_
         .bytes_in = s->relay.in.received,
         .bytes_out = s->relay.out.sent,
         .generation = s->listener->proxy->generation,
-        .source = source_of(s),
         .worker = s->shard->number,
         .retries = s->retries,
         .spliced = s->relay.in.spliced || s->relay.out.spliced,
         .end = end,
     };
-    socket_local(s->client.poll.fd, &r->destination);
+    fill_client(r, s);
     if (s->upstream.poll.fd >= 0)
         socket_local(s->upstream.poll.fd, &r->upstream_source);
 }

@@ -314,8 +314,32 @@ bool relay_prefetch(struct relay *r, struct conn *client)
     return true;
 }
 
-int relay_first_write(struct relay *r, struct conn *server)
+void relay_skip(struct relay *r, size_t n)
 {
+    ring_consume(&r->in.ring, n);
+    r->in.received -= n;
+}
+
+/* Write other bytes, and with them what was read ahead. Returns as relay_first_write(). */
+static int write_behind(struct relay *r, struct conn *server, struct iovec *front)
+{
+    struct iovec iov[RING_IOV_MAX] = {*front};
+    int n = 1 + ring_peek(&r->in.ring, iov + 1, RING_IOV_MAX - 1);
+    ssize_t put = conn_try_writev(server, iov, n);
+    if (put < 0)
+        return (int)put;
+    size_t taken = (size_t)put < front->iov_len ? (size_t)put : front->iov_len;
+    front->iov_base = (char *)front->iov_base + taken;
+    front->iov_len -= taken;
+    ring_consume(&r->in.ring, (size_t)put - taken);
+    r->in.sent += (size_t)put - taken;
+    return 0;
+}
+
+int relay_first_write(struct relay *r, struct conn *server, struct iovec *front)
+{
+    if (front != NULL)
+        return write_behind(r, server, front);
     if (ring_length(&r->in.ring) == 0)
         return 0;
     uint64_t before = r->in.sent;

@@ -75,13 +75,17 @@ void relay_reset(struct relay *r);
  */
 bool relay_prefetch(struct relay *r, struct conn *client);
 
+/** Drop the first `n` bytes of what was read ahead: they are none of the client's. */
+void relay_skip(struct relay *r, size_t n);
+
 /**
  * Send what was read ahead, as the first thing on a connection that may not be through yet.
+ * `front`: bytes that go in front of it, and move on by what was taken; NULL: none.
  *
  * Does not yield. Returns 0 when there was nothing to send or some was taken, -EAGAIN when the
  * connect is not through, or its -errno.
  */
-int relay_first_write(struct relay *r, struct conn *server) WEFT_MUSTCHECK;
+int relay_first_write(struct relay *r, struct conn *server, struct iovec *front) WEFT_MUSTCHECK;
 
 /** Move what can be moved in both directions. Does not yield. */
 enum relay_state relay_turn(struct relay *r, struct conn *client, struct conn *server);

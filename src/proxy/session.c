@@ -57,6 +57,7 @@ static void session_close(struct session *s, enum session_end end)
     case END_DENIED:
     case END_RATE_LIMITED:
     case END_LIMIT:
+    case END_PROXY_HEADER_INVALID:
     case END_ERROR:
         conn_reset(&s->client);
         conn_reset(&s->upstream);
@@ -82,6 +83,7 @@ static void session_finish(struct session *s, enum session_end end)
         drain_forget(s);
     list_remove(&s->link);
     sources_leave(s->entered, clock_now());
+    preamble_free(s->preamble);
     proxy_listener_leave(s->listener);
     proxy_leave(s->listener, s->shard);
 }
@@ -213,16 +215,21 @@ static void session_woken(void *arg)
         session_relay(s);
 }
 
+/* Read what the client has sent already, and what must come before there is a server. */
+static enum session_end session_begin(struct session *s)
+{
+    if (!relay_prefetch(&s->relay, &s->client))
+        return s->relay.end;
+    return unlikely(s->listener->conf->accept_proxy) ? preamble_read(s) : END_NONE;
+}
+
 static void session_run(void *arg)
 {
     struct session *s = arg;
-    bool alive = relay_prefetch(&s->relay, &s->client);
+    enum session_end end = session_begin(s);
     counters_add(&session_counters(s)->received, s->relay.in.received);
-    if (!alive) {
-        session_finish(s, s->relay.end);
-        return;
-    }
-    enum session_end end = connector_run(s);
+    if (end == END_NONE)
+        end = connector_run(s);
     if (end != END_NONE) {
         session_finish(s, end);
         return;
@@ -276,6 +283,14 @@ static enum session_end session_knock(struct session *s)
     if (door->open)
         return END_NONE;
     if (!door_admits(door, &s->source.sa))
+        return END_DENIED;
+    return door->counts && !s->listener->conf->accept_proxy ? session_count(s) : END_NONE;
+}
+
+enum session_end session_meet(struct session *s)
+{
+    const struct door *door = &s->listener->door;
+    if (door_denies(door, &s->source.sa))
         return END_DENIED;
     return door->counts ? session_count(s) : END_NONE;
 }
@@ -354,4 +369,15 @@ void session_part(struct session *s, int64_t deadline)
     s->ordered_end = END_DRAINED;
     s->part_by = deadline;
     fiber_ready(&s->fiber);
+}
+
+struct addr session_client(const struct session *s)
+{
+    struct addr a = {.len = sizeof(s->source)};
+    if (s->source.sa.sa_family == AF_UNIX)
+        a.len = sizeof(sa_family_t);
+    else if (s->source.sa.sa_family == AF_INET)
+        a.len = sizeof(struct sockaddr_in);
+    memcpy(&a.sa, &s->source, a.len);
+    return a;
 }

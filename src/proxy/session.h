@@ -16,6 +16,7 @@
 #include "fiber/fiber.h"
 #include "io/conn.h"
 #include "proxy/end.h"
+#include "proxy/preamble.h"
 #include "proxy/proxy.h"
 #include "proxy/relay.h"
 #include "proxy/shard.h"
@@ -34,6 +35,7 @@ struct session {
     struct shard *shard;
     struct proxy_listener *listener;
     const struct conf_server *server; /* chosen last; NULL before */
+    struct preamble *preamble;        /* owned; NULL: there was none */
     struct source *entered;           /* counts as one of its connections; NULL: as nobody's */
     struct conn client;
     struct conn upstream;
@@ -64,6 +66,15 @@ int session_start(struct shard *shard, struct proxy_listener *listener, int fd,
 
 /** A turn of its relay, whose bytes are counted. Thread: the shard's. */
 enum relay_state session_turn(struct session *s);
+
+/**
+ * Take a session in whose client is known only now, as `source`. Returns END_NONE, or why it may
+ * not come in. Thread: the shard's.
+ */
+enum session_end session_meet(struct session *s) WEFT_MUSTCHECK;
+
+/** The client's address. */
+struct addr session_client(const struct session *s);
 
 /** For sched_describe_crash(): says which connection it was. */
 void session_describe_crash(const struct fiber *f, void (*say)(const char *text));

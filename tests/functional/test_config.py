@@ -159,6 +159,8 @@ FAULTS = {
     "rate without a unit": (listener("connection_rate_per_source: ^5"), ["unit", "5"]),
     "rate with a wrong unit": (listener("connection_rate_per_source: ^5/day"), ["5/day"]),
     "rate out of range": (listener("connection_rate_per_source: ^10000000/s"), ["range"]),
+    "accept_proxy with a version": (listener("accept_proxy: ^v2"), ["accept_proxy", "v2"]),
+    "send_proxy without a version": (pool("send_proxy: ^on"), ["send_proxy", "v1"]),
     # names that must exist, settings that must be there
     "unknown pool": (f"listeners:\n  web: {{bind: ':1', pool: ^ap}}\n{APP}", ["ap", "pool"]),
     "no pool": (f"listeners:\n  ^web: {{bind: ':1'}}\n{APP}", ["pool"]),
@@ -183,13 +185,10 @@ FAULTS = {
         for key, text in {
             "admin": f"^admin: {{listen: '127.0.0.1:9900'}}\n{WEB}{APP}",
             "routes": f"listeners:\n  web:\n    bind: ':1'\n    ^routes: [{{pool: app}}]\n    pool: app\n{APP}",
-            "sni_timeout": listener("^sni_timeout: 5s"),
-            "accept_proxy": listener("^accept_proxy: on"),
             "on_change": listener("^on_change: close"),
             "transparent": listener("^transparent: on"),
             "resolve_interval": pool("^resolve_interval: 10s"),
             "resolvers": pool("^resolvers: ['127.0.0.1:53']"),
-            "send_proxy": pool("^send_proxy: v2"),
             "source_address": pool("^source_address: 127.0.0.2"),
             "check": pool("^check: {type: tcp}"),
             "outlier": pool("^outlier: {failures: 5}"),

@@ -48,6 +48,8 @@ START_TEST(the_dump_has_every_key)
                            "      - \"127.0.0.1:80\"\n"
                            "      - \":81\"\n"
                            "    pool: \"yes\"\n"
+                           "    sni_timeout: 5s\n"
+                           "    accept_proxy: false\n"
                            "    allow: []\n"
                            "    deny: []\n"
                            "    max_connections: off\n"
@@ -86,7 +88,8 @@ START_TEST(the_dump_has_every_key)
                            "    retries: 2\n"
                            "    queue:\n"
                            "      size: off\n"
-                           "      timeout: 5s\n");
+                           "      timeout: 5s\n"
+                           "    send_proxy: off\n");
     free(dump);
 }
 END_TEST
@@ -108,6 +111,8 @@ START_TEST(read_again_it_is_the_same)
     check_fixed_point(WITH_LISTENER("    max_connections_per_source: 7\n"
                                     "    connection_rate_per_source: 50/s\n"
                                     "    max_connection_age: 1.5h\n"));
+    check_fixed_point(WITH_LISTENER("    accept_proxy: on\n    sni_timeout: off\n"));
+    check_fixed_point(WITH_POOL("    send_proxy: v2\n"));
     check_fixed_point(WITH_LISTENER("    allow: [10.0.0.0/8, '::1', unix]\n    deny: 10.1.2.3\n"));
     check_fixed_point(WITH_POOL("    connect_timeout: off\n    retries: 0\n"));
 }

@@ -126,16 +126,44 @@ START_TEST(a_slow_reader_bounds_what_is_buffered)
 }
 END_TEST
 
+/* A header is taken out in front, another one goes in front of what is left. */
+static void fronts(void *arg)
+{
+    (void)arg;
+    begin();
+    ck_assert_int_eq(write(peer[0], "header:body", 11), 11);
+    fiber_yield();
+    ck_assert(relay_prefetch(&relay, &client));
+    relay_skip(&relay, 7);
+    ck_assert_uint_eq(relay.in.received, 4);
+    struct iovec front = {(char[]){"other:"}, 6};
+    ck_assert_int_eq(relay_first_write(&relay, &server, &front), 0);
+    ck_assert_uint_eq(front.iov_len, 0);
+    ck_assert_uint_eq(relay.in.sent, 4);
+    expect_bytes(peer[1], "other:body");
+    front = (struct iovec){(char[]){"alone"}, 5};
+    ck_assert_int_eq(relay_first_write(&relay, &server, &front), 0);
+    expect_bytes(peer[1], "alone");
+    ck_assert_uint_eq(relay.in.sent, 4);
+    end();
+}
+
+START_TEST(other_bytes_can_go_first)
+{
+    in_fiber(fronts, NULL);
+}
+END_TEST
+
 static void prefetch(void *arg)
 {
     (void)arg;
     begin();
     ck_assert(relay_prefetch(&relay, &client));
-    ck_assert_int_eq(relay_first_write(&relay, &server), 0);
+    ck_assert_int_eq(relay_first_write(&relay, &server, NULL), 0);
     ck_assert_int_eq(write(peer[0], "early", 5), 5);
     fiber_yield();
     ck_assert(relay_prefetch(&relay, &client));
-    ck_assert_int_eq(relay_first_write(&relay, &server), 0);
+    ck_assert_int_eq(relay_first_write(&relay, &server, NULL), 0);
     expect_bytes(peer[1], "early");
     close_peer(0);
     fiber_yield();
@@ -219,4 +247,5 @@ UNIT_MAIN_AROUND("relay", set_up, tear_down, bytes_go_both_ways,
                  a_half_close_goes_on_and_the_other_way_stays_open,
                  the_side_that_closes_first_is_named, a_reset_ends_it,
                  a_slow_reader_bounds_what_is_buffered, what_came_before_the_server_is_sent_first,
-                 a_turn_is_bounded, what_is_offered_to_a_read_follows_the_messages)
+                 other_bytes_can_go_first, a_turn_is_bounded,
+                 what_is_offered_to_a_read_follows_the_messages)
