@@ -88,3 +88,12 @@ def test_works_beside_addresses_of_its_own(service, sockets, example, client, ba
     service.stop()
     assert refused("127.0.0.1:8080")
     assert greeting(client("127.0.0.1:80")) == b"web"
+
+
+def test_a_reload_keeps_what_was_handed_over(service, sockets, example, client, backend):
+    service.start()
+    example["pools"]["web"]["servers"] = [backend(greeter("new")).address]
+    service.configure(example)
+    assert service.systemctl("reload").returncode == 0, service.journal_text()
+    assert greeting(client("127.0.0.1:80")) == b"new"
+    assert greeting(client("127.0.0.1:443")) == b"tls"

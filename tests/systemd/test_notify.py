@@ -24,9 +24,11 @@ def test_says_how_it_is(service, proxy, client):
     assert all(map(echoes, clients))
     until(lambda: service.show("StatusText") == "generation 1, 3 connections", "the status")
     assert 'Status: "generation 1, 3 connections"' in service.systemctl("status").stdout
+    assert service.systemctl("reload").returncode == 0
+    until(lambda: service.show("StatusText").startswith("generation 2"), "the status")
     for s in clients:
         net.reset(s)
-    until(lambda: service.show("StatusText") == "generation 1, 0 connections", "the status")
+    until(lambda: service.show("StatusText") == "generation 2, 0 connections", "the status")
 
 
 def test_a_stop_may_take_longer_than_the_unit_says(service, proxy, client):

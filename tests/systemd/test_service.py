@@ -10,7 +10,7 @@ import pytest
 import net
 import procfs
 from backends import Background
-from service import installed
+from service import installed, must
 from talk import FRONT, echoes, refused
 from waiting import Stopwatch, until
 NOBODY = 65534
@@ -118,9 +118,18 @@ def test_is_restarted_when_it_is_killed(service, proxy, client):
     assert service.show("NRestarts") == "1"
 
 
-def test_is_not_restarted_when_it_was_asked_to_stop(service, proxy):
+def ask_by_signal(pid):
+    os.kill(pid, signal.SIGTERM)
+
+
+def ask_by_weftctl(_pid):
+    must(installed("BINDIR", "weftctl"), "stop")
+
+
+@pytest.mark.parametrize("ask", [ask_by_signal, ask_by_weftctl])
+def test_is_not_restarted_when_it_was_asked_to_stop(service, proxy, ask):
     proxy()
-    os.kill(service.start(), signal.SIGTERM)
+    ask(service.start())
     service.wait_state("inactive", "dead")
     assert service.show("Result") == "success"
     assert service.show("NRestarts") == "0"

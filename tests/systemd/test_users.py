@@ -41,3 +41,5 @@ def test_a_master_that_is_root_gives_the_worker_process_its_user(service, proxy,
     for worker in service.worker_pids():
         expect_no_rights(worker)
     assert echoes(client("127.0.0.1:80"))
+    assert service.systemctl("reload").returncode == 0, service.journal_text()
+    assert echoes(client("127.0.0.1:80"))
