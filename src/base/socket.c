@@ -9,7 +9,14 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/attr.h"
 #include "base/clock.h"
+
+#ifndef SO_BUF_LOCK /* Linux 5.14; not in every C library's headers */
+#define SO_BUF_LOCK 72
+#endif
+#define SEND_LOCK    1 /* bits of its value (uapi/linux/socket.h: SOCK_SNDBUF_LOCK ...) */
+#define RECEIVE_LOCK 2
 
 /* The kernel refuses more (include/net/tcp.h: MAX_TCP_KEEPIDLE, _KEEPINTVL, _KEEPCNT). */
 #define KEEPALIVE_SECONDS_MAX 32767
@@ -150,6 +157,73 @@ int socket_listen(const struct addr *a, const struct socket_listen_options *o)
     return rc;
 }
 
+bool socket_listen_same(const struct socket_listen_options *a,
+                        const struct socket_listen_options *b)
+{
+    const struct socket_options *x = &a->common, *y = &b->common;
+    return x->nodelay == y->nodelay && x->keepalive.idle == y->keepalive.idle &&
+           x->keepalive.interval == y->keepalive.interval &&
+           x->keepalive.count == y->keepalive.count && x->receive_buffer == y->receive_buffer &&
+           x->send_buffer == y->send_buffer && a->backlog == b->backlog &&
+           a->defer_accept == b->defer_accept && a->fastopen == b->fastopen;
+}
+
+static int get_int(int fd, int name, int *ret)
+{
+    socklen_t len = sizeof(*ret);
+    return getsockopt(fd, SOL_SOCKET, name, ret, &len) == 0 ? 0 : -errno;
+}
+
+/* Give a buffer back to the kernel's own tuning, beginning with the size that a new socket has. */
+static int free_buffer(int fd, int family, int name, int lock)
+{
+    int locks, size;
+    if (get_int(fd, SO_BUF_LOCK, &locks) < 0 || (locks & lock) == 0)
+        return 0; /* it is free, or the kernel (before 5.14) can't */
+    int fresh = open_socket(family);
+    if (fresh < 0)
+        return fresh;
+    int rc = get_int(fresh, name, &size);
+    close(fresh);
+    if (rc == 0)
+        rc = set_int(fd, SOL_SOCKET, name, size / 2); /* the kernel doubles it */
+    return rc == 0 ? set_int(fd, SOL_SOCKET, SO_BUF_LOCK, locks & ~lock) : rc;
+}
+
+static int change_buffer(int fd, int family, int name, int lock, int size)
+{
+    return size > 0 ? set_int(fd, SOL_SOCKET, name, size) : free_buffer(fd, family, name, lock);
+}
+
+static int change_tcp(int fd, const struct socket_listen_options *o)
+{
+    const struct socket_keepalive *k = &o->common.keepalive;
+    int results[] = {
+        set_int(fd, IPPROTO_TCP, TCP_NODELAY, o->common.nodelay),
+        k->idle > 0 ? set_keepalive(fd, k) : set_int(fd, SOL_SOCKET, SO_KEEPALIVE, 0),
+        set_int(fd, IPPROTO_TCP, TCP_DEFER_ACCEPT, seconds_up(o->defer_accept, INT_MAX)),
+        set_int(fd, IPPROTO_TCP, TCP_FASTOPEN, o->fastopen),
+    };
+    for (size_t i = 0; i < array_size(results); i++) {
+        if (results[i] < 0)
+            return results[i];
+    }
+    return 0;
+}
+
+int socket_listen_change(int fd, const struct socket_listen_options *o)
+{
+    int family;
+    int rc = get_int(fd, SO_DOMAIN, &family);
+    if (rc < 0)
+        return rc;
+    rc = is_tcp(family) ? change_tcp(fd, o) : 0;
+    int receive = change_buffer(fd, family, SO_RCVBUF, RECEIVE_LOCK, o->common.receive_buffer);
+    int send = change_buffer(fd, family, SO_SNDBUF, SEND_LOCK, o->common.send_buffer);
+    int backlog = listen(fd, o->backlog) == 0 ? 0 : -errno;
+    return rc < 0 ? rc : receive < 0 ? receive : send < 0 ? send : backlog;
+}
+
 int socket_probe(const struct addr *a, bool dual_stack)
 {
     int family = a->sa.sa_family;
@@ -163,12 +237,6 @@ int socket_probe(const struct addr *a, bool dual_stack)
         rc = -errno;
     close(fd);
     return rc;
-}
-
-static int get_int(int fd, int name, int *ret)
-{
-    socklen_t len = sizeof(*ret);
-    return getsockopt(fd, SOL_SOCKET, name, ret, &len) == 0 ? 0 : -errno;
 }
 
 /* Returns NULL, or why it is nothing to accept from. */

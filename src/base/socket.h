@@ -46,6 +46,18 @@ struct socket_listen_options {
  */
 int socket_listen(const struct addr *a, const struct socket_listen_options *o) WEFT_MUSTCHECK;
 
+/** Whether two sets of options are the same to a socket that listens already: `dual_stack` and
+ * `reuse_port` are not its to change. */
+bool socket_listen_same(const struct socket_listen_options *a,
+                        const struct socket_listen_options *b);
+
+/**
+ * Set a socket that listens to other options; what it accepts from then on has them.
+ *
+ * Returns 0 or the -errno of the first one that failed, with the others set.
+ */
+int socket_listen_change(int fd, const struct socket_listen_options *o) WEFT_MUSTCHECK;
+
 /**
  * Say whether someone else listens on a TCP address already: a SO_REUSEPORT socket would share
  * it with them silently.

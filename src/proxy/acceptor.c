@@ -255,10 +255,36 @@ static void leave_gates(struct acceptor *a)
     fiber_ready(&a->fiber);
 }
 
+struct changed_options {
+    const struct proxy_listener *listener;
+    int err;
+};
+
+static void say_not_changed(void *arg)
+{
+    const struct changed_options *c = arg;
+    log_line(LOG_LEVEL_WARNING, "listener %s: not all socket options could be changed: %s",
+             c->listener->conf->name, error_text(c->err));
+}
+
+static void change_options(struct acceptor *a, const struct proxy_listener *listener)
+{
+    struct socket_listen_options before, after;
+    proxy_listen_options(a->listener->conf, &before);
+    proxy_listen_options(listener->conf, &after);
+    if (socket_listen_same(&before, &after))
+        return;
+    struct changed_options c = {.listener = listener};
+    c.err = socket_listen_change(a->listening.poll.fd, &after);
+    if (c.err < 0)
+        fiber_call(say_not_changed, &c);
+}
+
 void acceptor_retarget(struct acceptor *a, struct proxy_listener *listener)
 {
     if (a->stopping)
         return;
+    change_options(a, listener);
     if (a->listener->state != listener->state)
         leave_gates(a);
     a->listener = listener;

@@ -54,8 +54,8 @@ struct acceptor *acceptor_new(struct proxy_listener *listener, unsigned address,
 /** Start its fiber. Thread: the shard's. */
 void acceptor_start(struct acceptor *a, struct shard *shard);
 
-/** Let it start the sessions of another listener, of the next generation. Does not yield. Thread:
- * the shard's. */
+/** Let it start the sessions of another listener, of the next generation; its socket gets that
+ * one's options. Does not yield. Thread: the shard's. */
 void acceptor_retarget(struct acceptor *a, struct proxy_listener *listener);
 
 /** Take what waits in the backlog, then close the listening socket and end. Thread: the shard's. */

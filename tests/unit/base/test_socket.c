@@ -383,6 +383,87 @@ START_TEST(abstract_names_work)
 }
 END_TEST
 
+static void expect_options(int fd, const struct socket_listen_options *o)
+{
+    ck_assert_int_eq(option(fd, IPPROTO_TCP, TCP_NODELAY) != 0, o->common.nodelay);
+    ck_assert_int_eq(option(fd, SOL_SOCKET, SO_KEEPALIVE), o->common.keepalive.idle > 0);
+    ck_assert_int_eq(option(fd, IPPROTO_TCP, TCP_FASTOPEN), o->fastopen);
+    ck_assert_int_eq(option(fd, IPPROTO_TCP, TCP_DEFER_ACCEPT) > 0, o->defer_accept > 0);
+}
+
+START_TEST(one_that_listens_can_be_changed)
+{
+    const struct socket_listen_options all = {
+        .common = {.nodelay = true,
+                   .keepalive = {.idle = 9 * NSEC_PER_SEC},
+                   .receive_buffer = 20000,
+                   .send_buffer = 30000},
+        .backlog = 16,
+        .defer_accept = NSEC_PER_SEC,
+        .fastopen = 5,
+    };
+    struct addr a = loopback();
+    int fd = listen_on(&a, &plain);
+    int receive = option(fd, SOL_SOCKET, SO_RCVBUF), send = option(fd, SOL_SOCKET, SO_SNDBUF);
+    for (int turn = 0; turn < 2; turn++) {
+        ck_assert_int_eq(socket_listen_change(fd, &all), 0);
+        expect_options(fd, &all);
+        ck_assert_int_eq(option(fd, IPPROTO_TCP, TCP_KEEPIDLE), 9);
+        ck_assert_int_eq(option(fd, SOL_SOCKET, SO_RCVBUF), 40000);
+        ck_assert_int_eq(option(fd, SOL_SOCKET, SO_SNDBUF), 60000);
+        ck_assert_int_eq(socket_listen_change(fd, &plain), 0);
+        expect_options(fd, &plain);
+        ck_assert_int_eq(option(fd, SOL_SOCKET, SO_RCVBUF), receive);
+        ck_assert_int_eq(option(fd, SOL_SOCKET, SO_SNDBUF), send);
+    }
+    close(fd);
+}
+END_TEST
+
+START_TEST(a_longer_backlog_is_in_effect_at_once)
+{
+    struct addr a = loopback();
+    struct socket_listen_options o = {.backlog = 1};
+    int fd = listen_on(&a, &o);
+    o.backlog = 64;
+    ck_assert_int_eq(socket_listen_change(fd, &o), 0);
+    int clients[20];
+    for (size_t i = 0; i < array_size(clients); i++) {
+        bool pending = false;
+        clients[i] = socket_connect(&a, &no_options, &pending);
+        ck_assert_int_ge(clients[i], 0);
+    }
+    for (size_t i = 0; i < array_size(clients); i++) {
+        struct addr peer;
+        struct pollfd p = {.fd = fd, .events = POLLIN};
+        ck_assert_int_eq(poll(&p, 1, 500), 1); /* a dropped SYN comes again after a second */
+        close(socket_accept(fd, &peer));
+        close(clients[i]);
+    }
+    close(fd);
+}
+END_TEST
+
+START_TEST(options_are_compared_one_by_one)
+{
+    const struct socket_listen_options plain_again = {.backlog = 16, .reuse_port = true};
+    const struct socket_listen_options others[] = {
+        {.backlog = 17},
+        {.backlog = 16, .common.nodelay = true},
+        {.backlog = 16, .common.keepalive.idle = 1},
+        {.backlog = 16, .common.keepalive.interval = 1},
+        {.backlog = 16, .common.keepalive.count = 1},
+        {.backlog = 16, .common.receive_buffer = 1},
+        {.backlog = 16, .common.send_buffer = 1},
+        {.backlog = 16, .defer_accept = 1},
+        {.backlog = 16, .fastopen = 1},
+    };
+    ck_assert(socket_listen_same(&plain, &plain_again));
+    for (size_t i = 0; i < array_size(others); i++)
+        ck_assert(!socket_listen_same(&plain, &others[i]));
+}
+END_TEST
+
 /* --- sockets that others have opened ----------------------------------------------------- */
 
 static void is_unfit(int fd, const char *expected)
@@ -443,5 +524,6 @@ UNIT_MAIN("socket", accepts_what_connects, options_are_handed_on, options_of_a_c
           deferred_accept_is_rounded_up, both_families_on_one_socket, an_address_in_use_is_told,
           time_wait_is_no_use, a_refused_connect_is_told, a_reset_is_a_reset, unix_sockets_work,
           everyone_may_connect_to_a_path, a_stale_path_is_taken_over, a_full_queue_is_not_stale,
-          a_file_is_never_removed, abstract_names_work, what_is_not_to_be_accepted_from,
-          one_of_ours_from_now_on)
+          a_file_is_never_removed, abstract_names_work, one_that_listens_can_be_changed,
+          a_longer_backlog_is_in_effect_at_once, options_are_compared_one_by_one,
+          what_is_not_to_be_accepted_from, one_of_ours_from_now_on)
