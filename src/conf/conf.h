@@ -40,6 +40,9 @@ enum conf_send_proxy { CONF_SEND_PROXY_OFF, CONF_SEND_PROXY_V1, CONF_SEND_PROXY_
 
 enum conf_splice { CONF_SPLICE_AUTO, CONF_SPLICE_ON, CONF_SPLICE_OFF };
 
+/* What becomes of connections that a reload concerns. */
+enum conf_on_change { CONF_ON_CHANGE_KEEP, CONF_ON_CHANGE_DRAIN, CONF_ON_CHANGE_CLOSE };
+
 /* A user or a group, looked up. */
 struct conf_account {
     const char *name; /* its number, where it has no name */
@@ -124,6 +127,7 @@ struct conf_listener {
     int64_t idle_timeout;                        /* [ns] 0: never */
     int64_t half_close_timeout;                  /* [ns] 0: never */
     unsigned max_connections;                    /* 0: unlimited */
+    enum conf_on_change on_change;
     enum conf_splice splice;
     bool nodelay;
     struct conf_keepalive keepalive;

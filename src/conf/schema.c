@@ -66,6 +66,13 @@ static const struct schema_word splice_words[] = {
     {.name = NULL},
 };
 
+static const struct schema_word on_change_words[] = {
+    {"keep", CONF_ON_CHANGE_KEEP, true},
+    {"drain", CONF_ON_CHANGE_DRAIN, true},
+    {"close", CONF_ON_CHANGE_CLOSE, true},
+    {.name = NULL},
+};
+
 static const struct schema_word output_words[] = {
     {"stderr", LOG_OUTPUT_STDERR, true}, {"stdout", LOG_OUTPUT_STDOUT, true},
     {"syslog", LOG_OUTPUT_SYSLOG, true}, {"journal", LOG_OUTPUT_JOURNAL, JOURNAL_BUILT},
@@ -87,10 +94,11 @@ static const struct schema_key process_keys[] = {
      .what = "User to become when started as root."},
     {"group", SCHEMA_OWNERS, AT(conf_process, group), .restart = true, .fallback = "weft",
      .what = "Group to become when started as root."},
-    {"pid_file", SCHEMA_PATH, AT(conf_process, pid_file), .zero = "off", .fallback = "off",
-     .what = "File that holds the process id."},
-    {"control", SCHEMA_PATH, AT(conf_process, control), .max = UNIX_PATH_MAX, .zero = "off",
-     .fallback = RUNSTATEDIR "/weft/control.sock", .what = "Path of the control socket."},
+    {"pid_file", SCHEMA_PATH, AT(conf_process, pid_file), .restart = true, .zero = "off",
+     .fallback = "off", .what = "File that holds the process id."},
+    {"control", SCHEMA_PATH, AT(conf_process, control), .restart = true, .max = UNIX_PATH_MAX,
+     .zero = "off", .fallback = RUNSTATEDIR "/weft/control.sock",
+     .what = "Path of the control socket."},
     {"pin", SCHEMA_BOOL, AT(conf_process, pin), .restart = true, .fallback = "off",
      .what = "Keep each worker on a CPU of its own."},
     {"max_connections", SCHEMA_NUMBER, AT(conf_process, max_connections), RANGE(1, CONNECTIONS_MAX),
@@ -194,8 +202,9 @@ static const struct schema_key listener_keys[] = {
      .what = "Takes the place of idle_timeout once one side has closed."},
     {"max_connection_age", SCHEMA_DURATION, AT(conf_listener, max_connection_age), RANGE(MS, LONG),
      .zero = "off", .fallback = "off", .what = "Close a connection that is about that old."},
-    {"on_change", SCHEMA_RESERVED, .fallback = "keep",
-     .what = "What becomes of connections when a reload changes the listener."},
+    {"on_change", SCHEMA_CHOICE, AT(conf_listener, on_change), .words = on_change_words,
+     .fallback = "keep",
+     .what = "What becomes of connections when a reload changes or removes the listener."},
     {"splice", SCHEMA_CHOICE, AT(conf_listener, splice), .words = splice_words, .fallback = "auto",
      .what = "Move bytes inside the kernel; auto: where they come in bulk."},
     {"nodelay", SCHEMA_BOOL, AT(conf_listener, nodelay), .fallback = "true",

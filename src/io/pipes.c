@@ -30,7 +30,7 @@ struct shelf {
 
 static struct shelf shelves[THREAD_MAX];
 static _Atomic unsigned open_count; /* never over the budget */
-static unsigned budget;
+static _Atomic unsigned budget;
 
 static inline unsigned load(_Atomic unsigned *count)
 {
@@ -123,7 +123,7 @@ unsigned pipes_advise(unsigned descriptors, unsigned threads)
 
 void pipes_set_budget(unsigned n)
 {
-    budget = n;
+    store(&budget, n);
 }
 
 /* Count a pipe that is to be opened. Returns whether the budget has room for it. */
@@ -131,7 +131,7 @@ static bool reserve(void)
 {
     unsigned now = load(&open_count);
     do {
-        if (now >= budget)
+        if (now >= load(&budget))
             return false;
     } while (!atomic_compare_exchange_weak_explicit(&open_count, &now, now + 1,
                                                     memory_order_relaxed, memory_order_relaxed));
@@ -206,7 +206,7 @@ void pipes_flush(void)
 
 void pipes_stats(struct pipes_stats *ret)
 {
-    *ret = (struct pipes_stats){.budget = budget, .open = load(&open_count)};
+    *ret = (struct pipes_stats){.budget = load(&budget), .open = load(&open_count)};
     for (size_t i = 0; i < array_size(shelves); i++) {
         ret->free += load(&shelves[i].count);
         ret->denied += atomic_load_explicit(&shelves[i].denied, memory_order_relaxed);

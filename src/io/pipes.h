@@ -43,8 +43,8 @@ struct pipes_stats {
  */
 unsigned pipes_advise(unsigned descriptors, unsigned threads);
 
-/** Set how many pipes the process may have open, 0 (as it is at first): none. Before any thread
- * asks for one. */
+/** Set how many pipes the process may have open, 0 (as it is at first): none. Those over it stay
+ * until they are trimmed. Thread: any. */
 void pipes_set_budget(unsigned budget);
 
 /**

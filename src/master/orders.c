@@ -300,8 +300,7 @@ static void answer_one(struct orders *o, struct process *p, const struct message
         break;
     case MESSAGE_FORGET:
         vault_forget(o->vault, message_string(m, "key"), p->id);
-        vault_sweep(o->vault);
-        answer_done(p);
+        vault_sweep(o->vault); /* nobody waits for an answer */
         break;
     default:
         refuse(p, -EPROTO, "no such order");

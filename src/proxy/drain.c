@@ -7,6 +7,7 @@
 
 #define GRACE_MAX  NSEC_PER_SEC         /* for a farewell ... */
 #define GRACE_PART 10                   /* ... and no more than this part of the whole time */
+#define END_PART   100                  /* see end_session() */
 #define SPARED     NSEC_PER_SEC         /* silence after which a session is not spared any more */
 #define TICK_MIN   (10 * NSEC_PER_MSEC) /* between two looks */
 #define TICK_MAX   (500 * NSEC_PER_MSEC)
@@ -168,9 +169,11 @@ static int64_t tick(const struct drain_share *share)
 
 /* --- ending ------------------------------------------------------------------------------- */
 
+/* A little before the end all farewells are over, so that nobody has to cut them short there. */
 static void end_session(struct drain_share *share, struct session *s, int64_t now)
 {
-    int64_t end = share->drain->end;
+    const struct drain *d = share->drain;
+    int64_t end = d->end - (d->end - d->begun) / END_PART;
     int64_t grace = now + GRACE_MAX;
     session_part(s, end > now && end < grace ? end : grace);
 }

@@ -1,12 +1,20 @@
 #include "proxy/record.h"
 
 #include <inttypes.h>
+#include <stdatomic.h>
 #include <string.h>
 
 #include "base/clock.h"
 #include "base/log.h"
 
 _Static_assert(sizeof(struct record) <= LOG_PAYLOAD_MAX, "a record is more than the log takes");
+
+static atomic_uint access_format; /* enum conf_log_format */
+
+void record_set_format(enum conf_log_format format)
+{
+    atomic_store_explicit(&access_format, format, memory_order_relaxed);
+}
 
 static void release(const void *payload)
 {
@@ -62,8 +70,8 @@ static void record_submit(void *arg)
     const struct record_call *call = arg;
     struct record r;
     record_fill(&r, call->session, call->end);
-    log_format_fn *format =
-        r.conf->log.access_format == CONF_LOG_JSON ? record_format_json : record_format_text;
+    unsigned wanted = atomic_load_explicit(&access_format, memory_order_relaxed);
+    log_format_fn *format = wanted == CONF_LOG_JSON ? record_format_json : record_format_text;
     log_access(format, release, &r, sizeof(r));
 }
 

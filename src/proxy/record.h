@@ -37,6 +37,10 @@ struct record {
     enum session_end end;
 };
 
+/** Have records written in this format from now on, whichever generation their connections are of.
+ * Thread: any. */
+void record_set_format(enum conf_log_format format);
+
 /** Queue the record of a session that is about to close; its sockets are still open. Does not
  * yield. */
 void record_session(const struct session *s, enum session_end end);

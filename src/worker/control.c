@@ -41,7 +41,8 @@ static void deliver_nudge(struct notice *n)
     (void)n;
 }
 
-int control_init(struct control *c, unsigned count, int64_t drain_timeout, int events)
+int control_init(struct control *c, unsigned count, int64_t drain_timeout, int events,
+                 struct opener *opener)
 {
     *c = (struct control){
         .sched = sched_new(&(struct sched_options){0}),
@@ -56,6 +57,8 @@ int control_init(struct control *c, unsigned count, int64_t drain_timeout, int e
     link_init(&c->link, c, events);
     asking_init(&c->asking, &c->link);
     fiber_cond_init(&c->begun_to_drain);
+    reload_init(&c->reload, c, opener);
+    drains_init(&c->drains);
     if (c->sched == NULL || c->workers == NULL || c->group.shards == NULL)
         return -ENOMEM;
     c->mailbox = mailbox_new(c->sched);
@@ -76,11 +79,33 @@ struct worker *control_worker(struct control *c, unsigned n)
     return &c->workers[n].worker;
 }
 
+static void free_entry(struct drains_entry *e)
+{
+    free(e);
+}
+
+/* Where this has no memory, all that is left ends at the end of the time. */
+static void spread_ends(struct control *c)
+{
+    struct drains_entry *e = calloc(1, sizeof(*e));
+    if (e == NULL || drain_init(&e->drain, &c->group) < 0) {
+        free(e);
+        return;
+    }
+    e->drain.begun = clock_now();
+    e->drain.end = c->drain_until;
+    e->what = "stop";
+    e->free = free_entry;
+    drains_begin(&c->drains, e);
+}
+
+/* The drain comes first: a worker that has nothing left ends on hearing the other. */
 static void drain(struct control *c)
 {
     c->draining = true;
-    if (c->drain_timeout > 0)
-        c->drain_until = clock_now() + c->drain_timeout;
+    c->drain_until = clock_now() + c->drain_timeout;
+    if (c->started == c->count)
+        spread_ends(c);
     mailbox_post(c->mailbox, &c->nudge.mail);
     for (unsigned i = 0; i < c->started; i++)
         worker_drain(control_worker(c, i));
@@ -138,7 +163,7 @@ static bool is_file(const struct log_target *t, const char *path)
 /* Where both logs are one file, its two targets are one output: one descriptor is enough. */
 void control_reopen_log(struct control *c, const char *path, int fd)
 {
-    struct log_options o = c->log;
+    struct log_options o = c->reload.log;
     o.error.fd = o.access.fd = -1;
     if (is_file(&o.error, path))
         o.error.fd = fd;
@@ -152,11 +177,9 @@ void control_reopen_log(struct control *c, const char *path, int fd)
         log_line(LOG_LEVEL_ERROR, "%s is not reopened: %s", path, error_text(err));
 }
 
-/* A reload here is not built yet: a new process does it. */
 void control_reload(struct control *c, struct message *m)
 {
-    (void)m;
-    link_send(&c->link, MESSAGE_VERDICT, json_pack("{s:b}", "restart", 1));
+    reload_begin(&c->reload, m);
 }
 
 void control_verdict(struct control *c, const struct message *m)
@@ -195,12 +218,20 @@ static void watch_worker(struct worker *w)
                  fiber[0] != '\0' ? fiber : "the loop", stuck / NSEC_PER_MSEC);
 }
 
+static void tend(void *arg)
+{
+    struct control *c = arg;
+    drains_tell(&c->drains);
+    reload_tend(&c->reload);
+}
+
 static void watch_run(void *arg)
 {
     struct control *c = arg;
     while (fiber_sleep(clock_now() + WATCH_INTERVAL) == 0) {
         for (unsigned i = 0; i < c->started; i++)
             watch_worker(control_worker(c, i));
+        fiber_call(tend, c);
     }
 }
 
@@ -242,6 +273,7 @@ static void control_main(void *arg)
     struct fiber *watch = fiber_spawn("watch", watch_run, c, true);
     c->server = control_server_start(&c->server_options);
     await_workers(c);
+    reload_abandon(&c->reload);
     if (c->succeeded)
         settle_clients(c);
     control_server_stop(c->server);
@@ -268,6 +300,10 @@ void control_destroy(struct control *c)
 {
     for (unsigned i = 0; c->workers != NULL && i < c->count; i++)
         worker_destroy(control_worker(c, i));
+    if (c->reload.control != NULL) {
+        drains_destroy(&c->drains);
+        reload_destroy(&c->reload);
+    }
     mailbox_free(c->mailbox);
     sched_free(c->sched);
     free(c->group.shards);

@@ -13,14 +13,15 @@
 
 #include "base/attr.h"
 #include "base/list.h"
-#include "base/log.h"
 #include "fiber/mailbox.h"
 #include "fiber/sched.h"
 #include "fiber/sync.h"
 #include "proxy/notice.h"
 #include "worker/asking.h"
 #include "worker/control_server.h"
+#include "worker/drains.h"
 #include "worker/link.h"
+#include "worker/reload.h"
 #include "worker/thread.h"
 
 struct control_worker;
@@ -32,15 +33,16 @@ struct control {
     struct control_worker *workers;
     struct shard_group group; /* the workers' shards */
     unsigned count;
-    unsigned started;       /* workers whose threads were started */
-    unsigned ended;         /* of them, those that have said their last word */
-    struct link link;       /* to the master */
-    struct asking asking;   /* of the master */
-    struct log_options log; /* as the log was last set */
-    int64_t drain_timeout;  /* [ns] 0: as long as it takes */
-    int64_t drain_until;    /* [monotonic ns] CLOCK_NEVER while serving */
-    int64_t leave_by;       /* [monotonic ns] with clients that wait for a verdict or without */
-    bool succeeded;         /* another process serves */
+    unsigned started;      /* workers whose threads were started */
+    unsigned ended;        /* of them, those that have said their last word */
+    struct link link;      /* to the master */
+    struct asking asking;  /* of the master */
+    struct reload reload;  /* what is in effect */
+    struct drains drains;  /* connections that are to end, over a time */
+    int64_t drain_timeout; /* [ns] 0: as long as it takes */
+    int64_t drain_until;   /* [monotonic ns] CLOCK_NEVER while serving */
+    int64_t leave_by;      /* [monotonic ns] with clients that wait for a verdict or without */
+    bool succeeded;        /* another process serves */
     bool draining;
     bool ending;
     struct fiber_cond begun_to_drain;
@@ -48,9 +50,10 @@ struct control {
     struct control_server *server; /* what weftctl finds; NULL: there is none */
 };
 
-/** Prepare for `count` workers, with a socket to the master that it owns. Returns 0 or -errno. */
-int control_init(struct control *c, unsigned count, int64_t drain_timeout,
-                 int events) WEFT_MUSTCHECK;
+/** Prepare for `count` workers, with a socket to the master that it owns, and an opener that stays
+ * the caller's. Returns 0 or -errno. */
+int control_init(struct control *c, unsigned count, int64_t drain_timeout, int events,
+                 struct opener *opener) WEFT_MUSTCHECK;
 
 /** The n-th worker, to be filled in and started. */
 struct worker *control_worker(struct control *c, unsigned n);
@@ -72,7 +75,7 @@ void control_end(struct control *c);
 /** A log file was opened anew at its path. Owns: takes `fd`. */
 void control_reopen_log(struct control *c, const char *path, int fd);
 
-/** Load a configuration. */
+/** Load a configuration. Owns: takes the message, and leaves an empty one. */
 void control_reload(struct control *c, struct message *m);
 
 /** What was asked of the master has come to an end. */

@@ -93,6 +93,14 @@ const char *limits_bound_by(const struct limits *l, const struct conf *conf, uns
     return asked != 0 && asked <= l->max_connections ? "max_connections" : "descriptors";
 }
 
+void limits_explain(const struct limits *l, struct text *out)
+{
+    text_format(out,
+                "error: the descriptor limit of %u is too low: %u are needed before the first "
+                "connection",
+                l->descriptors, l->reserved);
+}
+
 void limits_describe(const struct limits *l, const struct conf *conf, struct text *out)
 {
     unsigned asked = conf->process.max_connections;

@@ -97,6 +97,7 @@ static int order_all(struct opener *o, enum message_type type, json_t *body, str
     int err = message_send(o->orders, type, body, NULL, 0, true);
     if (err == 0)
         err = await_answer(o, &got, files, why);
+    o->refused |= err == -EPERM;
     pthread_mutex_unlock(&o->lock);
     if (err < 0 && why != NULL && why->length == 0)
         text_add_string(why, error_text(err));
@@ -129,10 +130,20 @@ int opener_control(struct opener *o, const struct addr *addr, gid_t group, struc
     return order(o, MESSAGE_OPEN_CONTROL, body, ret, why);
 }
 
-void opener_forget(struct opener *o, const char *key)
+int opener_forget(struct opener *o, const char *key)
 {
-    /* Without a master nobody keeps it. */
-    (void)!order(o, MESSAGE_FORGET, json_pack("{s:s}", "key", key), NULL, NULL);
+    int err =
+        message_send(o->orders, MESSAGE_FORGET, json_pack("{s:s}", "key", key), NULL, 0, false);
+    return err == -EPIPE ? 0 : err;
+}
+
+bool opener_take_refused(struct opener *o)
+{
+    pthread_mutex_lock(&o->lock);
+    bool refused = o->refused;
+    o->refused = false;
+    pthread_mutex_unlock(&o->lock);
+    return refused;
 }
 
 int opener_log(struct opener *o, const char *path, bool errors)

@@ -20,11 +20,13 @@
 #include "io/buffers.h"
 #include "io/pipes.h"
 #include "proxy/acceptor.h"
+#include "proxy/record.h"
 #include "proxy/session.h"
 #include "proxy/transition.h"
 #include "worker/control.h"
 #include "worker/limits.h"
 #include "worker/loading.h"
+#include "worker/logs.h"
 #include "worker/opener.h"
 #include "worker/privileges.h"
 #include "worker/sockets.h"
@@ -39,9 +41,8 @@ struct process {
     struct limits limits;
     struct sockets sockets;
     struct control_server_options server;
-    struct text no_server; /* why there is no control socket */
-    struct proxy *proxy;
-    struct transition transition; /* to `proxy` */
+    struct text no_server;        /* why there is no control socket */
+    struct transition transition; /* to the first generation */
     struct pool *sessions;
     struct control control;
     struct log_options log;
@@ -94,31 +95,6 @@ static void tune_allocator(void)
 #endif
 }
 
-static int open_target(struct process *p, struct log_target *t, bool errors)
-{
-    t->fd = -1;
-    if (t->output != LOG_OUTPUT_FILE)
-        return 0;
-    t->fd = opener_log(&p->opener, t->path, errors);
-    return t->fd < 0 ? t->fd : 0;
-}
-
-static int open_logs(struct process *p, struct text *why)
-{
-    const struct conf_log *c = &p->conf->log;
-    p->log =
-        (struct log_options){.error = c->error, .error_level = c->error_level, .access = c->access};
-    const char *path = c->error.path;
-    int err = open_target(p, &p->log.error, true);
-    if (err == 0) {
-        path = c->access.path;
-        err = open_target(p, &p->log.access, false);
-    }
-    if (err < 0)
-        text_format(why, "error: log: %s: %s", path, error_text(err));
-    return err;
-}
-
 static int start_log(struct process *p, struct text *why)
 {
     const char *path = NULL;
@@ -127,6 +103,7 @@ static int start_log(struct process *p, struct text *why)
         text_format(why, "error: log: %s: %s", path != NULL ? path : "cannot start",
                     error_text(err));
     p->logging = err == 0;
+    record_set_format(p->conf->log.access_format);
     return err;
 }
 
@@ -134,10 +111,7 @@ static int find_limits(struct process *p, struct text *why)
 {
     int err = limits_find(p->conf, sockets_needed(p->conf), &p->limits);
     if (err < 0)
-        text_format(why,
-                    "error: the descriptor limit of %u is too low: %u are needed before the "
-                    "first connection",
-                    p->limits.descriptors, p->limits.reserved);
+        limits_explain(&p->limits, why);
     return err;
 }
 
@@ -154,16 +128,12 @@ static int make_proxy(struct process *p)
         .max_connections = p->limits.max_connections,
         .shards = p->control.count,
     };
-    p->proxy = proxy_new(&o);
-    if (p->sessions == NULL || p->proxy == NULL)
+    struct proxy *proxy = proxy_new(&o);
+    if (proxy == NULL)
         return -ENOMEM;
-    proxy_apply_limits(p->proxy);
-    return 0;
-}
-
-static void acceptor_closed(struct notice *n)
-{
-    acceptor_free(container_of(n, struct acceptor, closed));
+    proxy_apply_limits(proxy);
+    reload_take(&p->control.reload, proxy);
+    return p->sessions != NULL ? 0 : -ENOMEM;
 }
 
 static void all_entered(struct transition *t)
@@ -174,18 +144,16 @@ static void all_entered(struct transition *t)
 /* Make the acceptors of all listening sockets; the shards start them. */
 static int make_acceptors(struct process *p)
 {
-    int err = transition_init(&p->transition, p->proxy, &p->control.group, p->conf->listener_count);
+    struct reload *r = &p->control.reload;
+    int err = addresses_reserve(&r->addresses, p->sockets.addresses);
+    if (err == 0)
+        err = sockets_prepare(&p->sockets, r->proxy, &p->control.group, reload_acceptor_closed,
+                              &p->transition);
+    if (err < 0)
+        return err;
     p->transition.done = all_entered;
-    for (size_t i = 0; err == 0 && i < p->sockets.count; i++) {
-        struct listening *l = &p->sockets.all[i];
-        struct acceptor *a = acceptor_new(&p->proxy->listeners[l->listener], (unsigned)l->listener,
-                                          l->fd, acceptor_closed);
-        if (a == NULL)
-            return -ENOMEM;
-        l->fd = -1;
-        transition_add(&p->transition, l->worker, a);
-    }
-    return err;
+    sockets_enter(&p->sockets, &r->addresses);
+    return 0;
 }
 
 static int prepare_workers(struct process *p)
@@ -245,9 +213,9 @@ static int open_all(struct process *p, struct text *why)
     if (err == 0)
         err = control_server_open(&p->server, &p->conf->process, &p->opener, &p->no_server, why);
     if (err == 0)
-        err = sockets_open(&p->sockets, p->conf, &p->opener, why);
+        err = sockets_open(&p->sockets, p->conf, &(struct addresses){.count = 0}, &p->opener, why);
     if (err == 0)
-        err = open_logs(p, why);
+        err = logs_open(&p->opener, &p->conf->log, NULL, &p->log, why);
     if (err == 0)
         err = write_pid_file(p, why);
     return err;
@@ -257,12 +225,13 @@ static int make_all(struct process *p, struct text *why)
 {
     tune_allocator();
     int err = control_init(&p->control, p->conf->process.workers, p->conf->process.drain_timeout,
-                           p->events);
+                           p->events, &p->opener);
     p->events = -1;
-    p->control.log = p->log;
+    p->control.reload.log = p->log;
+    p->control.reload.limits = p->limits;
     p->server.control = &p->control;
-    p->server.limits = &p->limits;
-    p->server.proxy = &p->proxy;
+    p->server.limits = &p->control.reload.limits;
+    p->server.proxy = &p->control.reload.proxy;
     p->control.server_options = p->server;
     if (err == 0)
         err = make_proxy(p);
@@ -307,7 +276,6 @@ static void finish(struct process *p)
     control_destroy(&p->control);
     control_server_close(&p->server);
     text_free(&p->no_server);
-    proxy_free(p->proxy);
     sockets_close(&p->sockets);
     pool_free(p->sessions);
     if (p->logging)
@@ -315,7 +283,8 @@ static void finish(struct process *p)
     io_buffers_free();
     conf_unref(p->conf);
     message_free(&p->hello);
-    opener_destroy(&p->opener);
+    if (!reload_has_strays())
+        opener_destroy(&p->opener);
     if (p->events >= 0)
         close(p->events);
 }
@@ -357,5 +326,7 @@ int process_run(int events, int orders)
         give_up(&p, &why);
     text_free(&why);
     finish(&p);
+    if (reload_has_strays()) /* what such a thread uses must not go before it does */
+        _exit(err < 0 ? EXIT_FAILURE : EXIT_SUCCESS);
     return err;
 }

@@ -107,12 +107,21 @@ class Daemon:
         if config is not None:
             self._paths["config"] = os.path.join(directory, "weft.yaml")
             text = config if isinstance(config, str) else yaml.safe_dump(config, sort_keys=False)
-            with open(self._paths["config"], "w", encoding="utf-8") as f:
-                f.write(text)
+            self.write_config(text)
             arguments = ("-c", self._paths["config"], *arguments)
         command = (*under, program or binary(), *arguments)
         self._process = self._start(command, limit, stderr, cpus, account or {})
         self.pid = self._process.pid
+
+    @property
+    def config_path(self):
+        return self._paths["config"]
+
+    def write_config(self, text):
+        """Replace the file, which is whole at any time."""
+        with open(f"{self.config_path}.new", "w", encoding="utf-8") as f:
+            f.write(text)
+        os.replace(f"{self.config_path}.new", self.config_path)
 
     def _start(self, command, limit, stderr, cpus, account):
         def prepare():

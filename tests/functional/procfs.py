@@ -88,6 +88,13 @@ def listening_inodes(pid):
     return socket_inodes(pid) & {inode for inode, _ in _listeners()}
 
 
+def inodes_at(pid, wanted):
+    """The inodes of the process's sockets that listen on a port or UNIX name."""
+    mine = socket_inodes(pid)
+    names = (wanted, wanted.replace("\0", "@", 1)) if isinstance(wanted, str) else (wanted,)
+    return [inode for inode, where in _listeners() if inode in mine and where in names]
+
+
 def status(pid, thread=None):
     """/proc/PID/status, or a thread's, as a dictionary."""
     path = f"/proc/{pid}/task/{thread}/status" if thread else f"/proc/{pid}/status"

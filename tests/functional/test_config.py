@@ -185,7 +185,6 @@ FAULTS = {
         for key, text in {
             "admin": f"^admin: {{listen: '127.0.0.1:9900'}}\n{WEB}{APP}",
             "routes": f"listeners:\n  web:\n    bind: ':1'\n    ^routes: [{{pool: app}}]\n    pool: app\n{APP}",
-            "on_change": listener("^on_change: close"),
             "transparent": listener("^transparent: on"),
             "resolve_interval": pool("^resolve_interval: 10s"),
             "resolvers": pool("^resolvers: ['127.0.0.1:53']"),

@@ -58,6 +58,7 @@ START_TEST(the_dump_has_every_key)
                            "    idle_timeout: 10m\n"
                            "    half_close_timeout: 30s\n"
                            "    max_connection_age: off\n"
+                           "    on_change: keep\n"
                            "    splice: auto\n"
                            "    nodelay: true\n"
                            "    keepalive:\n"

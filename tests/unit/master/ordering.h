@@ -101,6 +101,15 @@ static inline void expect_opened(enum message_type type, json_t *body, unsigned 
     message_free(&m);
 }
 
+/* Nobody waits for an answer to this one. */
+static inline void forget(json_t *body)
+{
+    struct message m;
+    ck_assert_int_eq(message_send(wants, MESSAGE_FORGET, body, NULL, 0, false), 0);
+    orders_answer(&orders, process);
+    ck_assert_int_eq(message_receive(wants, &m, false), -EAGAIN);
+}
+
 static inline void expect_refused(enum message_type type, json_t *body, int err)
 {
     struct message m = ask(type, body);

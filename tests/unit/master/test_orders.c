@@ -32,11 +32,11 @@ START_TEST(a_claim_is_entered_and_forgotten)
     struct vault_entry *e = vault_find(&vault, own_address(20001));
     ck_assert_uint_eq(e->claim_count, 1);
     ck_assert_uint_eq(e->claims[0], process->id);
-    expect_opened(MESSAGE_FORGET, json_pack("{s:s}", "key", "nobody's"), 0);
+    forget(json_pack("{s:s}", "key", "nobody's"));
     ck_assert(accepts(&a));
-    expect_opened(MESSAGE_FORGET, json_pack("{s:s}", "key", own_address(20001)), 0);
+    forget(json_pack("{s:s}", "key", own_address(20001)));
     ck_assert(!accepts(&a));
-    expect_opened(MESSAGE_FORGET, json_object(), 0);
+    forget(json_object());
 }
 END_TEST
 

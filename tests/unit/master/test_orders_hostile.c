@@ -25,7 +25,7 @@ START_TEST(one_that_leaves_gets_no_more)
     expect_refused(MESSAGE_OPEN_LISTEN, listen_order(own_address(20001), 1), -EPERM);
     expect_refused(MESSAGE_OPEN_LOG, log_order(path_of("access"), 0), -EPERM);
     expect_refused(MESSAGE_OPEN_INCLUDE, include_order(path_of("weft.yaml")), -EPERM);
-    expect_opened(MESSAGE_FORGET, json_pack("{s:s}", "key", "any"), 0);
+    forget(json_pack("{s:s}", "key", "any"));
     ck_assert(!is_there(path_of("access")));
 }
 END_TEST
@@ -35,7 +35,7 @@ START_TEST(descriptors_that_come_with_an_order_are_closed)
     int fds[3] = {STDERR_FILENO, STDERR_FILENO, STDERR_FILENO};
     struct message m;
     unsigned before = open_descriptors();
-    ck_assert_int_eq(message_send(wants, MESSAGE_FORGET, json_object(), fds, 3, false), 0);
+    ck_assert_int_eq(message_send(wants, MESSAGE_OPEN_LISTEN, json_object(), fds, 3, false), 0);
     orders_answer(&orders, process);
     ck_assert_int_eq(message_receive(wants, &m, false), 0);
     message_free(&m);
@@ -67,7 +67,8 @@ END_TEST
 START_TEST(one_that_reads_no_answers_is_killed)
 {
     for (int i = 0; i < 100000 && !process->killed; i++) {
-        ck_assert_int_eq(message_send(wants, MESSAGE_FORGET, json_object(), NULL, 0, false), 0);
+        ck_assert_int_eq(message_send(wants, MESSAGE_OPEN_LISTEN, json_object(), NULL, 0, false),
+                         0);
         orders_answer(&orders, process);
     }
     expect_killed();
@@ -77,7 +78,7 @@ END_TEST
 
 START_TEST(one_that_has_hung_up_is_heard_no_more)
 {
-    ck_assert_int_eq(message_send(wants, MESSAGE_FORGET, json_object(), NULL, 0, false), 0);
+    ck_assert_int_eq(message_send(wants, MESSAGE_OPEN_LISTEN, json_object(), NULL, 0, false), 0);
     close(wants);
     orders_answer(&orders, process);
     ck_assert(!process->killed);

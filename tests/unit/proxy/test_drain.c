@@ -211,7 +211,7 @@ START_TEST(who_falls_silent_is_not_spared_any_more)
     ck_assert_uint_eq(parted_count, 0);
     pass_to(90 * NSEC_PER_MSEC);
     ck_assert_uint_eq(parted_count, 1);
-    ck_assert_int_eq(latest_grace, 10 * NSEC_PER_MSEC);
+    ck_assert_int_eq(latest_grace, 9 * NSEC_PER_MSEC);
     drain_destroy(&drain);
 }
 END_TEST

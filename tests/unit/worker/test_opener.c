@@ -112,7 +112,6 @@ START_TEST(a_refusal_comes_with_its_reason)
     ck_assert_uint_eq(got.count, 0);
     ck_assert_int_eq(opener_log(&master.opener, "/a", false), -EADDRINUSE);
     ck_assert_int_eq(opener_write_pid(&master.opener, "/a"), -EADDRINUSE);
-    opener_forget(&master.opener, "127.0.0.1:80");
 }
 END_TEST
 
@@ -170,6 +169,26 @@ static void hang_up(int socket, struct message *order)
     shutdown(socket, SHUT_RDWR);
 }
 
+static void refuse_for_now(int socket, struct message *order)
+{
+    if (order->type == MESSAGE_OPEN_LOG)
+        answer_no(socket, EPERM, "a new process may");
+    else
+        answer_no(socket, ENOENT, "there is none");
+}
+
+START_TEST(what_only_a_new_process_gets_is_remembered)
+{
+    answering_start(&master, refuse_for_now);
+    ck_assert_int_eq(listen_here(), -ENOENT);
+    ck_assert(!opener_take_refused(&master.opener));
+    ck_assert_int_eq(opener_log(&master.opener, "/a", false), -EPERM);
+    ck_assert_int_eq(opener_write_pid(&master.opener, "/a"), -ENOENT);
+    ck_assert(opener_take_refused(&master.opener));
+    ck_assert(!opener_take_refused(&master.opener));
+}
+END_TEST
+
 START_TEST(without_a_master_nothing_is_opened)
 {
     answering_start(&master, hang_up);
@@ -177,7 +196,7 @@ START_TEST(without_a_master_nothing_is_opened)
     ck_assert_int_eq(listen_here(), -EPIPE);
     ck_assert_int_eq(opener_log(&master.opener, "/a", false), -EPIPE);
     ck_assert_int_eq(opener_write_pid(&master.opener, "/a"), -EPIPE);
-    opener_forget(&master.opener, "127.0.0.1:80");
+    ck_assert_int_eq(opener_forget(&master.opener, "127.0.0.1:80"), 0);
 }
 END_TEST
 
@@ -201,7 +220,6 @@ static void check_others(int socket, struct message *order)
         break;
     case MESSAGE_FORGET:
         ck_assert_str_eq(message_string(order, "key"), ":80");
-        answer_many(socket, NULL, 0);
         break;
     default:
         ck_abort_msg("%s", message_name(order->type));
@@ -216,7 +234,7 @@ START_TEST(every_order_says_what_it_is_about)
     close(fd);
     ck_assert_int_eq(opener_log(&master.opener, "/var/log/a", false), -EPROTO); /* none came */
     ck_assert_int_eq(opener_write_pid(&master.opener, "/run/pid"), 0);
-    opener_forget(&master.opener, ":80");
+    ck_assert_int_eq(opener_forget(&master.opener, ":80"), 0);
     const struct listen_order o = loopback();
     ck_assert_int_eq(opener_control(&master.opener, &o.addr, 7, &got, &why), 0);
     ck_assert_uint_eq(got.count, 1);
@@ -358,7 +376,8 @@ UNIT_MAIN_AROUND("opener", set_up, tear_down, sockets_are_passed_on,
                  more_than_a_message_holds_come_in_several, a_refusal_comes_with_its_reason,
                  a_refusal_halfway_leaves_nothing,
                  a_refusal_without_a_reason_is_an_error_all_the_same, what_is_no_answer_is_an_error,
-                 without_a_master_nothing_is_opened, every_order_says_what_it_is_about,
-                 a_path_that_is_not_utf8_is_an_error, files_of_all_messages_are_handed_out_in_order,
-                 who_takes_files_may_end_it, a_file_without_its_descriptor_is_an_error,
+                 what_only_a_new_process_gets_is_remembered, without_a_master_nothing_is_opened,
+                 every_order_says_what_it_is_about, a_path_that_is_not_utf8_is_an_error,
+                 files_of_all_messages_are_handed_out_in_order, who_takes_files_may_end_it,
+                 a_file_without_its_descriptor_is_an_error,
                  an_include_without_files_stands_for_nothing, each_thread_gets_its_own_answers)

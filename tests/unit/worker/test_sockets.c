@@ -14,6 +14,7 @@ static struct conf_listener listener = {
 static struct conf conf = {.process = {.workers = 3}, .listeners = &listener, .listener_count = 1};
 static struct text why;
 static struct answering master;
+static struct addresses known;
 
 static struct conf_address loopback(in_port_t port)
 {
@@ -83,7 +84,7 @@ START_TEST(every_worker_has_a_socket_of_every_address)
     struct sockets s;
     answering_start(&master, grant);
     ck_assert_uint_eq(sockets_needed(&conf), 6);
-    ck_assert_int_eq(sockets_open(&s, &conf, &master.opener, &why), 0);
+    ck_assert_int_eq(sockets_open(&s, &conf, &known, &master.opener, &why), 0);
     ck_assert_uint_eq(s.count, 6);
     expect_of_each_worker(&s, (const unsigned[]){2, 2, 2});
     sockets_close(&s);
@@ -98,7 +99,7 @@ START_TEST(sockets_beyond_the_workers_are_served_too)
     extra = 2;
     struct sockets s;
     answering_start(&master, grant);
-    ck_assert_int_eq(sockets_open(&s, &conf, &master.opener, &why), 0);
+    ck_assert_int_eq(sockets_open(&s, &conf, &known, &master.opener, &why), 0);
     ck_assert_uint_eq(s.count, 5);
     expect_of_each_worker(&s, (const unsigned[]){2, 2, 1});
     sockets_close(&s);
@@ -111,9 +112,79 @@ START_TEST(an_address_in_use_is_named_with_its_place)
     listener.bind_count = 1;
     struct sockets s;
     answering_start(&master, grant_unix_only);
-    ck_assert_int_eq(sockets_open(&s, &conf, &master.opener, &why), -EADDRINUSE);
+    ck_assert_int_eq(sockets_open(&s, &conf, &known, &master.opener, &why), -EADDRINUSE);
     ck_assert_str_eq(why.data, "f.yaml:3:9: error: listener web: cannot listen on 127.0.0.1: "
                                "Address already in use");
+    sockets_close(&s);
+}
+END_TEST
+
+START_TEST(every_address_that_fails_is_told_of)
+{
+    binds[0] = loopback(htons(80));
+    binds[1] = loopback(htons(81));
+    listener.bind_count = 2;
+    struct sockets s;
+    answering_start(&master, grant_unix_only);
+    ck_assert_int_eq(sockets_open(&s, &conf, &known, &master.opener, &why), -EADDRINUSE);
+    ck_assert_str_eq(why.data, "f.yaml:3:9: error: listener web: cannot listen on 127.0.0.1: "
+                               "Address already in use\n"
+                               "f.yaml:3:9: error: listener web: cannot listen on 127.0.0.1: "
+                               "Address already in use");
+    sockets_close(&s);
+}
+END_TEST
+
+/* What is listened on stays as it is; what was dropped and is wanted again is asked for again. */
+START_TEST(only_what_is_new_is_opened)
+{
+    struct sockets s;
+    binds[0] = loopback(htons(80));
+    binds[1] = loopback(htons(81));
+    listener.bind_count = 2;
+    answering_start(&master, grant);
+    ck_assert_int_eq(sockets_open(&s, &conf, &known, &master.opener, &why), 0);
+    ck_assert_uint_eq(s.addresses, 2);
+    ck_assert_int_eq(addresses_reserve(&known, s.addresses), 0);
+    sockets_enter(&s, &known);
+    sockets_close(&s);
+    ck_assert_uint_eq(known.all[1].acceptors, 3);
+    known.all[1].wanted = false;
+    binds[0] = loopback(htons(79));
+    binds[1] = loopback(htons(81));
+    ck_assert_int_eq(sockets_open(&s, &conf, &known, &master.opener, &why), 0);
+    ck_assert_uint_eq(s.count, 6);
+    ck_assert_uint_eq(s.addresses, 3);
+    ck_assert_uint_eq(s.bindings[0].address, 2);
+    ck_assert_uint_eq(s.bindings[1].address, 1);
+    ck_assert(s.bindings[0].claimed && s.bindings[1].claimed);
+    sockets_close(&s);
+    known.all[1].wanted = true;
+    binds[0] = loopback(htons(80));
+    ck_assert_int_eq(sockets_open(&s, &conf, &known, &master.opener, &why), 0);
+    ck_assert_uint_eq(s.count, 0);
+    ck_assert_uint_eq(s.bindings[0].address, 0);
+    ck_assert(!s.bindings[0].claimed);
+    sockets_close(&s);
+}
+END_TEST
+
+START_TEST(every_address_is_not_the_v6_one_of_the_same_port)
+{
+    struct sockets s;
+    binds[0] = loopback(0);
+    binds[0].addr = (struct addr){.len = sizeof(struct sockaddr_in6)};
+    binds[0].addr.in6.sin6_family = AF_INET6;
+    binds[0].addr.in6.sin6_port = htons(80);
+    listener.bind_count = 1;
+    answering_start(&master, grant);
+    ck_assert_int_eq(sockets_open(&s, &conf, &known, &master.opener, &why), 0);
+    ck_assert_str_eq(s.bindings[0].key, "[::]:80");
+    sockets_close(&s);
+    binds[0].any = true;
+    ck_assert_int_eq(sockets_open(&s, &conf, &known, &master.opener, &why), 0);
+    ck_assert_str_eq(s.bindings[0].key, ":80");
+    sockets_close(&s);
 }
 END_TEST
 
@@ -125,7 +196,9 @@ START_TEST(a_failed_open_leaves_nothing)
     struct sockets s;
     answering_start(&master, grant_unix_only);
     int before = dup(STDERR_FILENO);
-    ck_assert_int_eq(sockets_open(&s, &conf, &master.opener, &why), -EADDRINUSE);
+    ck_assert_int_eq(sockets_open(&s, &conf, &known, &master.opener, &why), -EADDRINUSE);
+    ck_assert(s.bindings[0].claimed && !s.bindings[1].claimed);
+    sockets_close(&s);
     int next = dup(STDERR_FILENO);
     ck_assert_int_eq(next, before + 1);
     close(next);
@@ -150,7 +223,7 @@ START_TEST(sockets_of_systemd_go_by_their_name)
     listener.bind_count = 1;
     struct sockets s;
     answering_start(&master, grant_named);
-    ck_assert_int_eq(sockets_open(&s, &conf, &master.opener, &why), 0);
+    ck_assert_int_eq(sockets_open(&s, &conf, &known, &master.opener, &why), 0);
     expect_of_each_worker(&s, (const unsigned[]){1, 1, 1});
     sockets_close(&s);
 }
@@ -165,10 +238,12 @@ static void set_up(void)
 static void tear_down(void)
 {
     answering_stop(&master);
+    addresses_destroy(&known);
     text_free(&why);
 }
 
 UNIT_MAIN_AROUND("sockets", set_up, tear_down, every_worker_has_a_socket_of_every_address,
                  sockets_beyond_the_workers_are_served_too,
-                 an_address_in_use_is_named_with_its_place, a_failed_open_leaves_nothing,
-                 sockets_of_systemd_go_by_their_name)
+                 an_address_in_use_is_named_with_its_place, every_address_that_fails_is_told_of,
+                 only_what_is_new_is_opened, every_address_is_not_the_v6_one_of_the_same_port,
+                 a_failed_open_leaves_nothing, sockets_of_systemd_go_by_their_name)
