@@ -1,5 +1,6 @@
 #include "master/snapshot.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -186,6 +187,55 @@ int snapshot_open(const struct snapshot_file *f)
     snprintf(path, sizeof(path), "/proc/self/fd/%d", f->fd);
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     return fd >= 0 ? fd : -errno;
+}
+
+/* --- what is said in it ------------------------------------------------------------------- */
+
+static bool is_of_path(char c)
+{
+    return isalnum((unsigned char)c) || strchr("/._-@+", c) != NULL;
+}
+
+/* A part of a longer path is not that path. */
+static bool stands_alone(const char *bytes, size_t size, const char *at, size_t n)
+{
+    return (at == bytes || !is_of_path(at[-1])) && (at + n == bytes + size || !is_of_path(at[n]));
+}
+
+static bool find_path(const char *bytes, size_t size, const char *path)
+{
+    size_t n = strlen(path);
+    const char *at = bytes;
+    while (n > 0 && (at = memmem(at, size - (size_t)(at - bytes), path, n)) != NULL) {
+        if (stands_alone(bytes, size, at, n))
+            return true;
+        at++;
+    }
+    return false;
+}
+
+static bool file_mentions(const struct snapshot_file *f, const char *path)
+{
+    struct stat st;
+    if (f->fd < 0 || fstat(f->fd, &st) < 0 || st.st_size == 0)
+        return false;
+    size_t size = (size_t)st.st_size;
+    char *bytes = mmap(NULL, size, PROT_READ, MAP_PRIVATE, f->fd, 0);
+    if (bytes == MAP_FAILED)
+        return false;
+    bool found = find_path(bytes, size, path);
+    munmap(bytes, size);
+    return found;
+}
+
+bool snapshot_mentions(const struct snapshot *s, const char *path)
+{
+    bool found = file_mentions(&s->main, path);
+    for (unsigned i = 0; !found && i < s->include_count; i++) {
+        for (unsigned n = 0; !found && n < s->includes[i].count; n++)
+            found = file_mentions(&s->includes[i].files[n], path);
+    }
+    return found;
 }
 
 /* --- what is beside the main file -------------------------------------------------------- */

@@ -367,6 +367,28 @@ static struct snapshot *reborn(struct snapshot *s)
     return again;
 }
 
+START_TEST(a_path_in_one_of_its_files_is_mentioned)
+{
+    static const char content[] = "bind: \"unix:/run/a.sock\"\nlog: {output: /var/log/b}\n/end";
+    write_file(path_of("paths.yaml"), content);
+    write_file(path_of("more.yaml"), "/in/more");
+    struct snapshot *s;
+    const struct snapshot_include *i;
+    ck_assert_int_eq(snapshot_take(path_of("paths.yaml"), &s), 0);
+    ck_assert(snapshot_mentions(s, "/run/a.sock"));
+    ck_assert(snapshot_mentions(s, "/var/log/b"));
+    ck_assert(snapshot_mentions(s, "/end"));
+    ck_assert(!snapshot_mentions(s, "/run/a.sock2"));
+    ck_assert(!snapshot_mentions(s, "/run/a"));
+    ck_assert(!snapshot_mentions(s, "/log/b"));
+    ck_assert(!snapshot_mentions(s, ""));
+    ck_assert(!snapshot_mentions(s, "/in/more"));
+    ck_assert_int_eq(snapshot_include(s, path_of("more.yaml"), false, &i), 0);
+    ck_assert(snapshot_mentions(s, "/in/more"));
+    snapshot_unref(s);
+}
+END_TEST
+
 START_TEST(is_read_as_it_was_saved)
 {
     static struct snapshot *before; /* both have the descriptors: this one is not freed */
@@ -507,7 +529,8 @@ UNIT_MAIN_AROUND("snapshot", set_up, tear_down, a_copy_stays_as_it_was, nobody_c
                  a_directory_with_special_characters_is_meant_as_it_is,
                  a_main_file_named_without_a_directory_is_in_this_one,
                  the_number_of_includes_has_an_end, the_size_of_all_copies_has_an_end,
-                 is_read_as_it_was_saved, quick_mode_is_read_as_it_was_saved,
+                 a_path_in_one_of_its_files_is_mentioned, is_read_as_it_was_saved,
+                 quick_mode_is_read_as_it_was_saved,
                  a_name_that_is_not_utf8_does_not_prevent_saving,
                  what_was_not_saved_is_refused_and_nothing_closed,
                  without_memory_nothing_half_made_is_left, the_last_descriptors_are_not_taken)
