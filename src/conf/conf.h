@@ -114,7 +114,9 @@ struct conf_listener {
     struct conf_mark mark;
     struct conf_address *binds;
     size_t bind_count;
-    const struct conf_pool *pool;
+    const struct conf_pool *pool; /* NULL: there are routes */
+    struct conf_route *routes;    /* in the order in which they are tried */
+    size_t route_count;
     int64_t sni_timeout; /* [ns] 0: idle_timeout */
     bool accept_proxy;
     struct prefix *allow; /* none: everybody */

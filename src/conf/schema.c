@@ -147,10 +147,14 @@ static const struct schema_key admin_keys[] = {
 };
 
 static const struct schema_key route_keys[] = {
-    {"sni", SCHEMA_RESERVED, .what = "Server names that this route is for."},
-    {"source", SCHEMA_RESERVED, .what = "Networks of clients that this route is for."},
-    {"alpn", SCHEMA_RESERVED, .what = "Application protocols that this route is for."},
-    {"pool", SCHEMA_RESERVED, .what = "Pool that takes the connection."},
+    {"sni", SCHEMA_HOSTS, MANY(conf_route, names, name_count), .fallback = "[]",
+     .what = "Server names that this route is for; none: any, and no name at all."},
+    {"source", SCHEMA_NETWORKS, MANY(conf_route, sources, source_count), .fallback = "[]",
+     .what = "Networks of clients that this route is for; none: all of them."},
+    {"alpn", SCHEMA_PROTOCOLS, MANY(conf_route, protocols, protocol_count), .fallback = "[]",
+     .what = "Protocols of which the client must offer one; none: whatever it offers."},
+    {"pool", SCHEMA_POOL, AT(conf_route, pool), .required = true,
+     .what = "Pool that takes the connection."},
     {.name = NULL},
 };
 
@@ -165,16 +169,17 @@ static const struct schema_key keepalive_keys[] = {
 };
 
 static const struct schema_group admin_group = {.keys = admin_keys};
-static const struct schema_group route_group = {.keys = route_keys};
+static const struct schema_group route_group = {
+    .subject = "route", .keys = route_keys, .size = sizeof(struct conf_route)};
 static const struct schema_group keepalive_group = {
     .keys = keepalive_keys, .size = sizeof(struct conf_keepalive), .off = "idle"};
 
 static const struct schema_key listener_keys[] = {
     {"bind", SCHEMA_BINDS, MANY(conf_listener, binds, bind_count), .required = true,
      .what = "Where to listen."},
-    {"pool", SCHEMA_POOL, AT(conf_listener, pool), .required = true,
+    {"pool", SCHEMA_POOL, AT(conf_listener, pool), .required = true, .other = "routes",
      .what = "Pool that takes the connections."},
-    {"routes", SCHEMA_RESERVED, .group = &route_group,
+    {"routes", SCHEMA_ROUTES, MANY(conf_listener, routes, route_count), .group = &route_group,
      .what = "Pools by server name, source and protocol; the first match wins."},
     {"sni_timeout", SCHEMA_DURATION, AT(conf_listener, sni_timeout), RANGE(MS, LONG), .zero = "off",
      .fallback = "5s",

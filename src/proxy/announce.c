@@ -31,7 +31,7 @@ static void write_header(void *arg)
     if (h.source.len == 0)
         own_addresses(s, &h);
     enum proxy_version version =
-        s->listener->pool->conf->send_proxy == CONF_SEND_PROXY_V1 ? PROXY_V1 : PROXY_V2;
+        s->pool->conf->send_proxy == CONF_SEND_PROXY_V1 ? PROXY_V1 : PROXY_V2;
     a->bytes = malloc(PROXY_HEADER_ALONE + h.tlvs_length);
     if (a->bytes != NULL)
         a->length = proxy_header_write(&h, version, a->bytes);

@@ -17,7 +17,7 @@
 
 void chooser_init(struct pick *p, const struct session *s)
 {
-    const struct conf_pool *pool = s->listener->pool->conf;
+    const struct conf_pool *pool = s->pool->conf;
     *p = (struct pick){.tried_count = 0};
     if (pool->balance == CONF_SOURCE_HASH || pool->balance == CONF_MAGLEV)
         p->hash = pool->hash_key == CONF_HASH_SOURCE_PORT ? hash_source_port(&s->source.sa)
@@ -87,7 +87,7 @@ static int await_turn(struct wait *w, struct queue *q, int64_t deadline)
  */
 static int64_t deadline_of(const struct session *s)
 {
-    const struct conf_pool *pool = s->listener->pool->conf;
+    const struct conf_pool *pool = s->pool->conf;
     int64_t limit = pool->queue.size > 0 ? pool->queue.timeout : pool->connect_timeout;
     int64_t waited = s->queue_duration > 0 ? s->queue_duration : 0;
     if (limit == 0)
@@ -107,7 +107,7 @@ static void give_back(struct proxy_pool *pool, size_t server)
 /* Returns as balancer_pick() does, or -ETIMEDOUT, -ECANCELED, -ECONNRESET or another -errno. */
 static int wait_for_server(struct pick *p, struct session *s)
 {
-    struct proxy_pool *pool = s->listener->pool;
+    struct proxy_pool *pool = s->pool;
     struct queue *q = &pool->state->queue;
     struct wait w = {
         .waiter = {.balancer = &pool->balancer,
@@ -148,7 +148,7 @@ static enum session_end end_of(const struct session *s, int err)
     case -EBUSY:
         return END_NO_SERVER;
     case -ETIMEDOUT:
-        return s->listener->pool->conf->queue.size > 0 ? END_QUEUE_TIMEOUT : END_NO_SERVER;
+        return s->pool->conf->queue.size > 0 ? END_QUEUE_TIMEOUT : END_NO_SERVER;
     case -ECANCELED:
         return s->ordered_end;
     case -ECONNRESET:
@@ -160,7 +160,7 @@ static enum session_end end_of(const struct session *s, int err)
 
 enum session_end chooser_choose(struct pick *p, struct session *s)
 {
-    struct proxy_pool *pool = s->listener->pool;
+    struct proxy_pool *pool = s->pool;
     bool queues = pool->conf->queue.size > 0;
     p->now = clock_now();
     p->random = &s->shard->random;
@@ -178,7 +178,7 @@ enum session_end chooser_choose(struct pick *p, struct session *s)
 
 void chooser_leave(struct session *s)
 {
-    struct proxy_pool *pool = s->listener->pool;
+    struct proxy_pool *pool = s->pool;
     if (!s->counted)
         return;
     s->counted = false;

@@ -39,7 +39,7 @@ static int begin(struct session *s, int64_t deadline)
 static int establish(struct session *s, int64_t deadline)
 {
     int err = 0;
-    if (s->listener->pool->conf->send_proxy == CONF_SEND_PROXY_OFF)
+    if (s->pool->conf->send_proxy == CONF_SEND_PROXY_OFF)
         err = relay_first_write(&s->relay, &s->upstream, NULL);
     else
         err = announce_client(s, deadline);
@@ -50,7 +50,7 @@ static int establish(struct session *s, int64_t deadline)
 
 static int connect_to(struct session *s)
 {
-    int64_t limit = s->listener->pool->conf->connect_timeout;
+    int64_t limit = s->pool->conf->connect_timeout;
     int64_t begun = clock_now();
     int64_t deadline = limit > 0 ? begun + limit : CLOCK_NEVER;
     int err = begin(s, deadline);
@@ -82,7 +82,7 @@ enum session_end connector_run(struct session *s)
     struct pick p;
     chooser_init(&p, s);
     enum session_end end = END_NO_SERVER;
-    unsigned retries = s->listener->pool->conf->retries;
+    unsigned retries = s->pool->conf->retries;
     for (unsigned attempt = 0; attempt <= retries; attempt++) {
         enum session_end without = chooser_choose(&p, s);
         if (without != END_NONE) /* of the last server's failure and of none left, the former */

@@ -19,6 +19,7 @@ static const char *const names[] = {
     [END_LIMIT] = "limit",
     [END_MAX_AGE] = "max_age",
     [END_PROXY_HEADER_INVALID] = "proxy_header_invalid",
+    [END_SNI_TIMEOUT] = "sni_timeout",
     [END_DRAINED] = "drained",
     [END_SHUTDOWN] = "shutdown",
     [END_ERROR] = "error",

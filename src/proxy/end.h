@@ -19,6 +19,7 @@ enum session_end {
     END_LIMIT,
     END_MAX_AGE,
     END_PROXY_HEADER_INVALID,
+    END_SNI_TIMEOUT,
     END_DRAINED,
     END_SHUTDOWN,
     END_ERROR,

@@ -21,6 +21,7 @@ void preamble_free(struct preamble *p)
     if (p == NULL)
         return;
     free((void *)p->header.tlvs);
+    free(p->name);
     free(p);
 }
 
@@ -101,9 +102,89 @@ static enum session_end read_header(struct session *s)
     }
 }
 
+/* --- the ClientHello --------------------------------------------------------------------- */
+
+/* Keep the name for the record. Without memory it is not in it. */
+static void keep_name(struct session *s, const struct client_hello *h)
+{
+    struct preamble *p = h->name[0] != '\0' ? preamble_of(s) : NULL;
+    if (p != NULL)
+        p->name = strdup(h->name);
+}
+
+static enum client_hello_state look(struct session *s, struct client_hello *h)
+{
+    struct iovec bytes[RING_IOV_MAX];
+    int n = ring_peek(&s->relay.in.ring, bytes, RING_IOV_MAX);
+    return client_hello_read(h, bytes, n);
+}
+
+/* Read a ClientHello; `*ret_tls` says whether there is one. */
+static enum session_end read_hello(struct session *s, struct client_hello *h, bool *ret_tls)
+{
+    int64_t deadline = preamble_deadline(s);
+    enum client_hello_state state;
+    client_hello_init(h);
+    while ((state = look(s, h)) == CLIENT_HELLO_MORE && !at_end(s)) {
+        enum session_end end = read_more(s, deadline, END_SNI_TIMEOUT);
+        if (end != END_NONE)
+            return end;
+    }
+    *ret_tls = state == CLIENT_HELLO_DONE;
+    if (*ret_tls)
+        keep_name(s, h);
+    return state == CLIENT_HELLO_MALFORMED ? END_ERROR : END_NONE;
+}
+
+/* --- the route --------------------------------------------------------------------------- */
+
+/* A choice of a route under way. */
+struct choice {
+    struct client_hello *hello; /* NULL: not asked for yet */
+    bool tls;
+};
+
+static enum session_end try_route(struct session *s, struct choice *c, const struct route *r,
+                                  bool *ret_fits)
+{
+    *ret_fits = route_takes_source(r, &s->source.sa);
+    if (!*ret_fits || !route_asks_hello(r))
+        return END_NONE;
+    if (c->hello == NULL) {
+        c->hello = malloc(sizeof(*c->hello));
+        enum session_end end = c->hello != NULL ? read_hello(s, c->hello, &c->tls) : END_ERROR;
+        if (end != END_NONE)
+            return end;
+    }
+    *ret_fits = c->tls && route_takes_hello(r, c->hello);
+    return END_NONE;
+}
+
+static enum session_end choose_pool(struct session *s)
+{
+    const struct proxy_listener *l = s->listener;
+    struct choice c = {.hello = NULL};
+    enum session_end end = END_NONE;
+    for (size_t i = 0; i < l->route_count && s->pool == NULL && end == END_NONE; i++) {
+        bool fits;
+        end = try_route(s, &c, &l->routes[i].route, &fits);
+        if (end == END_NONE && fits)
+            s->pool = l->routes[i].pool;
+    }
+    free(c.hello);
+    return end == END_NONE && s->pool == NULL ? END_NO_SERVER : end;
+}
+
 enum session_end preamble_read(struct session *s)
 {
-    enum session_end end = read_header(s);
+    enum session_end end = END_NONE;
+    if (s->listener->conf->accept_proxy) {
+        end = read_header(s);
+        if (end == END_NONE)
+            end = session_meet(s);
+    }
+    if (end == END_NONE && s->pool == NULL)
+        end = choose_pool(s);
     s->relay.activity = clock_now();
-    return end == END_NONE ? session_meet(s) : end;
+    return end;
 }

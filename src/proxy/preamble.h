@@ -1,10 +1,11 @@
 /*
- * The preamble of a connection: what comes first from the client and is not for the server.
+ * The preamble of a connection: what comes first from the client and is not, or not only, for the
+ * server.
  *
- *      [ PROXY header ][ the client's bytes ...
- *        taken out       stay in the ring that the relay goes on with
+ *      [ PROXY header ][ ClientHello ...
+ *        taken out       looked at, and stays in the ring that the relay goes on with
  *
- * It is waited for no longer than the listener's sni_timeout.
+ * Each is waited for no longer than the listener's sni_timeout.
  */
 #ifndef WEFT_PROXY_PREAMBLE_H
 #define WEFT_PROXY_PREAMBLE_H
@@ -18,11 +19,13 @@ struct session;
 /* What a preamble has said. */
 struct preamble {
     struct proxy_header header; /* its TLVs are owned */
+    char *name;                 /* of the server that the client asks for, owned; NULL: none */
 };
 
 /**
- * Read the header, after what has come was read ahead; from then on the session's source is the
- * client that it names, who may come in or not.
+ * Read what the session's listener asks for, after what has come was read ahead, and choose the
+ * session's pool where there are routes. Once a header is read, the session's source is the client
+ * that it names, who may come in or not.
  *
  * Yields. Returns END_NONE, or why the session ends.
  */

@@ -105,6 +105,27 @@ static bool make_door(struct proxy_listener *l)
     return !l->door.counts || l->state->sources != NULL;
 }
 
+static struct proxy_pool *pool_of(struct proxy *p, const struct conf_pool *conf)
+{
+    return &p->pools[conf - p->conf->pools];
+}
+
+static bool make_routes(struct proxy *p, struct proxy_listener *l)
+{
+    size_t count = l->conf->route_count;
+    l->routes = count > 0 ? calloc(count, sizeof(*l->routes)) : NULL;
+    if (count > 0 && l->routes == NULL)
+        return false;
+    for (; l->route_count < count; l->route_count++) {
+        const struct conf_route *conf = &l->conf->routes[l->route_count];
+        struct proxy_route *r = &l->routes[l->route_count];
+        r->pool = pool_of(p, conf->pool);
+        if (route_init(&r->route, conf) < 0)
+            return false;
+    }
+    return true;
+}
+
 static bool make_listeners(struct proxy *p, const struct inheritance *h)
 {
     for (size_t i = 0; i < p->conf->listener_count; i++) {
@@ -117,10 +138,10 @@ static bool make_listeners(struct proxy *p, const struct inheritance *h)
             .state = state,
             .counters = state->counters,
             .proxy = p,
-            .pool = &p->pools[conf->pool - p->conf->pools],
+            .pool = conf->pool != NULL ? pool_of(p, conf->pool) : NULL,
             .upstream = common_options(conf),
         };
-        if (!make_door(&p->listeners[i]))
+        if (!make_door(&p->listeners[i]) || !make_routes(p, &p->listeners[i]))
             return false;
     }
     return true;
@@ -177,6 +198,9 @@ struct proxy *proxy_new(const struct proxy_options *o)
 
 static void free_listener(struct proxy_listener *l)
 {
+    for (size_t i = 0; i < l->route_count; i++)
+        route_free(&l->routes[i].route);
+    free(l->routes);
     door_free(&l->door);
     listener_state_unref(l->state);
 }

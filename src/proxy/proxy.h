@@ -22,6 +22,7 @@
 #include "proxy/counters.h"
 #include "proxy/door.h"
 #include "proxy/notice.h"
+#include "proxy/route.h"
 #include "proxy/shard.h"
 #include "proxy/state.h"
 #include "upstream/balancer.h"
@@ -32,12 +33,20 @@ struct proxy_pool {
     struct balancer balancer;
 };
 
+/* A route, and where it leads. */
+struct proxy_route {
+    struct route route;
+    struct proxy_pool *pool;
+};
+
 struct proxy_listener {
     const struct conf_listener *conf;
     struct listener_state *state; /* a reference */
     struct counters *counters;    /* the state's; one a shard */
     struct proxy *proxy;
-    struct proxy_pool *pool;
+    struct proxy_pool *pool;    /* NULL: there are routes */
+    struct proxy_route *routes; /* owned */
+    size_t route_count;
     struct door door;
     struct socket_options
         upstream; /* of connections to servers; without keepalive, see session.c */

@@ -2,6 +2,7 @@
 
 #include <inttypes.h>
 #include <stdatomic.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/clock.h"
@@ -19,6 +20,7 @@ void record_set_format(enum conf_log_format format)
 static void release(const void *payload)
 {
     const struct record *r = payload;
+    free(r->sni);
     conf_unref(r->conf);
 }
 
@@ -40,6 +42,7 @@ static void record_fill(struct record *r, const struct session *s, enum session_
     *r = (struct record){
         .conf = conf_ref(s->listener->proxy->conf),
         .listener = s->listener->conf,
+        .pool = s->pool != NULL ? s->pool->conf : NULL,
         .server = s->server,
         .time = clock_wall(),
         .duration = clock_now() - s->started,
@@ -55,6 +58,8 @@ static void record_fill(struct record *r, const struct session *s, enum session_
         .end = end,
     };
     fill_client(r, s);
+    if (s->preamble != NULL && s->preamble->name != NULL)
+        r->sni = strdup(s->preamble->name);
     if (s->upstream.poll.fd >= 0)
         socket_local(s->upstream.poll.fd, &r->upstream_source);
 }
@@ -134,13 +139,16 @@ void record_format_json(struct text *out, const void *record)
     text_add_string(out, "\"");
     json_uint(out, "id", r->id);
     json_string(out, "listener", r->listener->name);
-    json_string(out, "pool", r->listener->pool->name);
+    if (r->pool != NULL)
+        json_string(out, "pool", r->pool->name);
     json_addr(out, "source", &r->source);
     json_addr(out, "destination", &r->destination);
     if (r->server != NULL)
         json_server(out, r);
     if (r->queue_duration >= 0)
         json_seconds(out, "queue_duration", r->queue_duration);
+    if (r->sni != NULL)
+        json_string(out, "sni", r->sni);
     json_uint(out, "bytes_in", r->bytes_in);
     json_uint(out, "bytes_out", r->bytes_out);
     json_seconds(out, "duration", r->duration);
@@ -170,7 +178,7 @@ void record_format_text(struct text *out, const void *record)
     text_add_string(out, " [");
     text_add_time(out, r->time);
     text_format(out, "] %s %s/%s %s %" PRIu64 " %" PRIu64 " ", r->listener->name,
-                r->listener->pool->name, r->server != NULL ? r->server->name : "-",
+                r->pool != NULL ? r->pool->name : "-", r->server != NULL ? r->server->name : "-",
                 end_name(r->end), r->bytes_in, r->bytes_out);
     text_add_seconds(out, r->duration);
     if (r->server != NULL)

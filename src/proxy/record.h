@@ -19,7 +19,9 @@
 struct record {
     const struct conf *conf; /* a reference: the names below are in it */
     const struct conf_listener *listener;
+    const struct conf_pool *pool;     /* NULL: none was chosen */
     const struct conf_server *server; /* NULL: none was chosen */
+    char *sni;                        /* the name the client asked for, owned; NULL: none */
     int64_t time;                     /* [wall ns] end of the connection */
     int64_t duration;                 /* [ns] */
     int64_t connect_duration;         /* [ns] -1: no connect came through */

@@ -58,6 +58,7 @@ static void session_close(struct session *s, enum session_end end)
     case END_RATE_LIMITED:
     case END_LIMIT:
     case END_PROXY_HEADER_INVALID:
+    case END_SNI_TIMEOUT:
     case END_ERROR:
         conn_reset(&s->client);
         conn_reset(&s->upstream);
@@ -220,7 +221,8 @@ static enum session_end session_begin(struct session *s)
 {
     if (!relay_prefetch(&s->relay, &s->client))
         return s->relay.end;
-    return unlikely(s->listener->conf->accept_proxy) ? preamble_read(s) : END_NONE;
+    bool asked = s->pool == NULL || s->listener->conf->accept_proxy;
+    return unlikely(asked) ? preamble_read(s) : END_NONE;
 }
 
 static void session_run(void *arg)
@@ -247,6 +249,7 @@ static void session_init(struct session *s, struct shard *shard, struct proxy_li
     *s = (struct session){
         .shard = shard,
         .listener = listener,
+        .pool = listener->pool,
         .started = clock_now(),
         .connect_duration = -1,
         .queue_duration = -1,

@@ -34,6 +34,7 @@ struct session {
     struct list link; /* in the shard's live */
     struct shard *shard;
     struct proxy_listener *listener;
+    struct proxy_pool *pool;          /* NULL: not chosen yet */
     const struct conf_server *server; /* chosen last; NULL before */
     struct preamble *preamble;        /* owned; NULL: there was none */
     struct source *entered;           /* counts as one of its connections; NULL: as nobody's */

@@ -178,7 +178,7 @@ static void put_listener(struct reply *r, const struct control *c, const struct 
     reply_row(r);
     reply_text(r, "name", l->name);
     put_addresses(r, l);
-    reply_text(r, "pool", l->pool->name);
+    reply_text(r, "pool", l->pool != NULL ? l->pool->name : "-"); /* it has routes */
     reply_text(r, "state", listener_state_name(c, &state->gate, l->max_connections));
     reply_count(r, "active", gate_active(&state->gate));
     reply_count(r, "total", sum.connections);

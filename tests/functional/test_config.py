@@ -161,6 +161,12 @@ FAULTS = {
     "rate out of range": (listener("connection_rate_per_source: ^10000000/s"), ["range"]),
     "accept_proxy with a version": (listener("accept_proxy: ^v2"), ["accept_proxy", "v2"]),
     "send_proxy without a version": (pool("send_proxy: ^on"), ["send_proxy", "v1"]),
+    "pool and routes": (f"listeners:\n  web:\n    bind: ':1'\n    pool: app\n    routes: ^[{{pool: app}}]\n{APP}", ["pool", "routes"]),
+    "no routes": (f"listeners:\n  web:\n    bind: ':1'\n    routes: ^[]\n{APP}", ["routes"]),
+    "route without a pool": (f"listeners:\n  web:\n    bind: ':1'\n    routes: [^{{sni: a.org}}]\n{APP}", ["pool"]),
+    "route to an unknown pool": (f"listeners:\n  web:\n    bind: ':1'\n    routes: [{{pool: ^ap}}]\n{APP}", ["ap"]),
+    "route with a bad name": (f"listeners:\n  web:\n    bind: ':1'\n    routes: [{{sni: ^'*a.org', pool: app}}]\n{APP}", ["*a.org"]),
+    "route as a word": (f"listeners:\n  web:\n    bind: ':1'\n    routes: [^app]\n{APP}", ["routes"]),
     # names that must exist, settings that must be there
     "unknown pool": (f"listeners:\n  web: {{bind: ':1', pool: ^ap}}\n{APP}", ["ap", "pool"]),
     "no pool": (f"listeners:\n  ^web: {{bind: ':1'}}\n{APP}", ["pool"]),
@@ -184,7 +190,6 @@ FAULTS = {
         f"not built: {key}": (text, ["not", key])
         for key, text in {
             "admin": f"^admin: {{listen: '127.0.0.1:9900'}}\n{WEB}{APP}",
-            "routes": f"listeners:\n  web:\n    bind: ':1'\n    ^routes: [{{pool: app}}]\n    pool: app\n{APP}",
             "transparent": listener("^transparent: on"),
             "resolve_interval": pool("^resolve_interval: 10s"),
             "resolvers": pool("^resolvers: ['127.0.0.1:53']"),

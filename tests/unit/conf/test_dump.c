@@ -114,6 +114,10 @@ START_TEST(read_again_it_is_the_same)
                                     "    max_connection_age: 1.5h\n"));
     check_fixed_point(WITH_LISTENER("    accept_proxy: on\n    sni_timeout: off\n"));
     check_fixed_point(WITH_POOL("    send_proxy: v2\n"));
+    check_fixed_point("listeners:\n  a:\n    bind: 127.0.0.1:1\n    routes:\n"
+                      "      - {sni: ['*.Example.org', b], source: '::1', alpn: [h2], pool: p}\n"
+                      "      - {pool: p}\n"
+                      "pools: {p: {servers: ['127.0.0.1:2']}}\n");
     check_fixed_point(WITH_LISTENER("    allow: [10.0.0.0/8, '::1', unix]\n    deny: 10.1.2.3\n"));
     check_fixed_point(WITH_POOL("    connect_timeout: off\n    retries: 0\n"));
 }

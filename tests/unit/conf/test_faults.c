@@ -235,14 +235,14 @@ static const struct wrong values[] = {
 /* --- listeners --------------------------------------------------------------------------- */
 
 static const struct wrong listeners[] = {
-    {"listeners: {a: }\n",
-     F("1:13", "listener 'a' has no 'bind'") F("1:13", "listener 'a' has no 'pool'")},
+    {"listeners: {a: }\n", F("1:13", "listener 'a' has no 'bind'")
+                               F("1:13", "listener 'a' has neither 'pool' nor 'routes'")},
     {"listeners: {a: 80}\n", F("1:16", "listener 'a' must be a mapping, not a value")},
     {"listeners: {a: ['127.0.0.1:1']}\n", F("1:16", "listener 'a' must be a mapping, not a list")},
     {"listeners: {a: {bind: ':1', pool: p}, b: {pool: p}}\npools: {p: {servers: ['[::1]:2']}}\n",
      F("1:39", "listener 'b' has no 'bind'")},
     {"listeners: {a: {bind: ':1', pool: p}, b: {bind: ':2'}}\npools: {p: {servers: ['[::1]:2']}}\n",
-     F("1:39", "listener 'b' has no 'pool'")},
+     F("1:39", "listener 'b' has neither 'pool' nor 'routes'")},
     {"listeners: {'': {bind: ':1', pool: p}}\npools: {p: {servers: ['[::1]:2']}}\n",
      F("1:13", "a name can't be empty")},
     {"listeners: {\"a\\rb\": {bind: ':1', pool: p}}\npools: {p: {servers: ['[::1]:2']}}\n",
@@ -271,7 +271,12 @@ static const struct wrong listeners[] = {
     {WITH_LISTENER("    splice: always\n"),
      F("5:13", "splice: 'always' is not one of auto, on, off")},
     {WITH_LISTENER("    routes: [{pool: p}]\n"),
-     F("5:5", "'routes' is not built into this version yet")},
+     F("5:13", "'pool' and 'routes' exclude each other")},
+    {"listeners: {a: {bind: ':1', routes: [{sni: [a, 'b c'], pool: q}, {alpn: h2}, x]}}\n"
+     "pools: {p: {servers: ['[::1]:2']}}\n",
+     F("1:48", "sni: bad server name 'b c': it has letters, digits, '-', '_' and '.', with '*.' "
+               "in front for all names below it") F("1:62", "pool: unknown pool 'q'")
+         F("1:66", "the route has no 'pool'") F("1:78", "routes: must be a mapping, not a value")},
     {WITH_LISTENER("    allow: 10.0.0.0/33\n"),
      F("5:12", "allow: bad network '10.0.0.0/33': an IPv4 network has 0 to 32 bits")},
     {WITH_LISTENER("    deny: ['::1', office, ~, [10.0.0.1]]\n"),

@@ -37,7 +37,9 @@ static void check_entry(const char *section, const struct schema_key *key)
         man_has_line(entry, key->name, "Takes %s.", takes.data);
     if (key->fallback != NULL)
         man_has_line(entry, key->name, "Default: %s.", in_any_build(key->fallback));
-    if (key->required)
+    if (key->required && key->other != NULL)
+        man_has_line(entry, key->name, "Required, or %s.", key->other);
+    else if (key->required)
         man_has_line(entry, key->name, "%s", "Required.");
     free(entry);
     text_free(&line);

@@ -139,8 +139,8 @@ static void check_key(const struct schema_key *key)
     bool has_default = account || list || (field_is_scalar(key->type) && key->type != SCHEMA_NAME);
     if (key->type != SCHEMA_RESERVED)
         ck_assert_msg(has_default == (key->fallback != NULL), "%s: default", key->name);
-    bool leads_on =
-        key->type == SCHEMA_GROUP || key->type == SCHEMA_NAMED || key->type == SCHEMA_SERVERS;
+    bool leads_on = key->type == SCHEMA_GROUP || key->type == SCHEMA_NAMED ||
+                    key->type == SCHEMA_SERVERS || key->type == SCHEMA_ROUTES;
     if (key->type != SCHEMA_RESERVED)
         ck_assert_msg(leads_on == (key->group != NULL), "%s: group", key->name);
 }

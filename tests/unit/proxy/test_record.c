@@ -7,7 +7,7 @@
 
 static struct conf_server server;
 static struct conf_pool pool = {.name = "backends"};
-static struct conf_listener listener = {.name = "we\"b", .pool = &pool};
+static struct conf_listener listener = {.name = "we\"b"};
 static struct record record;
 static struct text line;
 
@@ -25,6 +25,7 @@ static void set_up(void)
     server = (struct conf_server){.name = "one", .address.addr = v4("10.0.0.1", 80)};
     record = (struct record){
         .listener = &listener,
+        .pool = &pool,
         .server = &server,
         .time = INT64_C(1700000000123000000),
         .duration = 1500000000,
