@@ -8,6 +8,7 @@ import yaml
 from backends import greeter
 from service import installed, must
 from talk import echoes, greeting, refused
+from waiting import until
 
 EXAMPLES = installed("DOCDIR", "examples")
 UNITS = ("weft.socket", "weft-tls.socket")
@@ -95,5 +96,5 @@ def test_a_reload_keeps_what_was_handed_over(service, sockets, example, client, 
     example["pools"]["web"]["servers"] = [backend(greeter("new")).address]
     service.configure(example)
     assert service.systemctl("reload").returncode == 0, service.journal_text()
-    assert greeting(client("127.0.0.1:80")) == b"new"
+    until(lambda: greeting(client("127.0.0.1:80")) == b"new", "the new server")
     assert greeting(client("127.0.0.1:443")) == b"tls"

@@ -2,6 +2,7 @@
 
 from backends import greeter
 from talk import FRONT, echoes, greeting
+from waiting import until
 
 
 def test_takes_a_new_configuration_and_keeps_connections(service, proxy, client, backend):
@@ -11,7 +12,7 @@ def test_takes_a_new_configuration_and_keeps_connections(service, proxy, client,
     assert echoes(s)
     proxy(backend(greeter("new")).address)
     assert service.systemctl("reload").returncode == 0, service.journal_text()
-    assert greeting(client()) == b"new"
+    until(lambda: greeting(client()) == b"new", "the new server")
     assert echoes(s)
     assert service.main_pid() == pid
     assert service.show("ActiveState") == "active"
