@@ -145,6 +145,14 @@ struct conf_queue {
     int64_t timeout; /* [ns] 0: as long as it takes */
 };
 
+/* When a server that fails is left alone. */
+struct conf_outlier {
+    unsigned failures;    /* 0: never */
+    int64_t window;       /* [ns] */
+    int64_t eject;        /* [ns] */
+    unsigned max_ejected; /* [per cent] of the pool's servers */
+};
+
 struct conf_server {
     char *name; /* as configured, else the address as written */
     struct conf_address address;
@@ -170,6 +178,8 @@ struct conf_pool {
     enum conf_send_proxy send_proxy;
     unsigned retries; /* other servers tried when a connect fails */
     struct conf_queue queue;
+    struct conf_outlier outlier;
+    int64_t slow_start; /* [ns] 0: off */
 };
 
 struct conf {

@@ -46,6 +46,10 @@ static const struct kind {
     [SCHEMA_RATE] = {.malformed = "is not a rate: write a number and a unit, as in 50/s",
                      .no_unit = "rates need a unit, as in 50/s",
                      .bad_unit = "has an unknown unit: use /s, /m or /h"},
+    [SCHEMA_SHARE] = {.read = value_share,
+                      .write = value_write_share,
+                      .malformed = "is not a share: write whole per cent, as in 50%",
+                      .no_unit = "shares need a unit, as in 50%"},
     [SCHEMA_SIZE] = {.read = value_size,
                      .write = value_write_size,
                      .malformed = "is not a size: write a number and a unit, as in 16KiB",
@@ -112,7 +116,7 @@ static int set_amount(const struct assignment *a)
     int rc = read_amount(a, &value);
     if (rc < 0)
         return rc;
-    if (a->key->type == SCHEMA_NUMBER)
+    if (a->key->type == SCHEMA_NUMBER || a->key->type == SCHEMA_SHARE)
         *(unsigned *)a->at = (unsigned)value;
     else if (a->key->type == SCHEMA_DURATION)
         *(int64_t *)a->at = value;
@@ -124,7 +128,7 @@ static int set_amount(const struct assignment *a)
 static void write_amount(const struct schema_key *key, const void *at, struct text *out)
 {
     int64_t value;
-    if (key->type == SCHEMA_NUMBER)
+    if (key->type == SCHEMA_NUMBER || key->type == SCHEMA_SHARE)
         value = *(const unsigned *)at;
     else if (key->type == SCHEMA_DURATION)
         value = *(const int64_t *)at;
@@ -392,6 +396,7 @@ static const struct {
     [SCHEMA_CHOICE] = {set_choice, write_choice},
     [SCHEMA_OUTPUT] = {set_output, write_output},
     [SCHEMA_RATE] = {set_rate, write_rate},
+    [SCHEMA_SHARE] = {set_amount, write_amount},
     [SCHEMA_OUTGOING] = {set_outgoing, write_outgoing},
     [SCHEMA_NAME] = {set_name, write_name},
     [SCHEMA_PATH] = {set_path, write_path},

@@ -273,10 +273,14 @@ static const struct schema_key check_keys[] = {
 };
 
 static const struct schema_key outlier_keys[] = {
-    {"failures", SCHEMA_RESERVED, .fallback = "5", .what = "Failures until a server is ejected."},
-    {"window", SCHEMA_RESERVED, .fallback = "10s", .what = "Time in which they are counted."},
-    {"eject", SCHEMA_RESERVED, .fallback = "10s", .what = "How long a server stays out."},
-    {"max_ejected", SCHEMA_RESERVED, .fallback = "50%", .what = "Share that may be out at once."},
+    {"failures", SCHEMA_NUMBER, AT(conf_outlier, failures), RANGE(1, 1000), .zero = "off",
+     .fallback = "5", .what = "Failures until a server is left alone; off: none ever is."},
+    {"window", SCHEMA_DURATION, AT(conf_outlier, window), RANGE(MS, 24 * HOUR), .fallback = "10s",
+     .what = "Time in which they must have happened."},
+    {"eject", SCHEMA_DURATION, AT(conf_outlier, eject), RANGE(MS, 24 * HOUR), .fallback = "10s",
+     .what = "How long a server is left alone the first time."},
+    {"max_ejected", SCHEMA_SHARE, AT(conf_outlier, max_ejected), RANGE(1, 100), .fallback = "50%",
+     .what = "Share of the pool's servers that may be left alone at a time."},
     {.name = NULL},
 };
 
@@ -287,7 +291,8 @@ static const struct schema_group server_group = {.subject = "server",
 static const struct schema_group queue_group = {
     .keys = queue_keys, .size = sizeof(struct conf_queue), .off = "size"};
 static const struct schema_group check_group = {.keys = check_keys};
-static const struct schema_group outlier_group = {.keys = outlier_keys};
+static const struct schema_group outlier_group = {
+    .keys = outlier_keys, .size = sizeof(struct conf_outlier), .off = "failures"};
 
 static const struct schema_key pool_keys[] = {
     {"balance", SCHEMA_CHOICE, AT(conf_pool, balance), .words = balance_words,
@@ -310,9 +315,10 @@ static const struct schema_key pool_keys[] = {
      .fallback = "off", .what = "Begin each connection to a server with a PROXY protocol header."},
     {"source_address", SCHEMA_RESERVED, .what = "Address to connect from."},
     {"check", SCHEMA_RESERVED, .group = &check_group, .what = "Health checks."},
-    {"outlier", SCHEMA_RESERVED, .group = &outlier_group, .what = "Ejection of servers that fail."},
-    {"slow_start", SCHEMA_RESERVED, .fallback = "0",
-     .what = "Time to full weight for a new server."},
+    {"outlier", SCHEMA_GROUP, AT(conf_pool, outlier), .group = &outlier_group,
+     .what = "When servers that fail connections are left alone for a while."},
+    {"slow_start", SCHEMA_DURATION, AT(conf_pool, slow_start), RANGE(MS, 24 * HOUR), .zero = "off",
+     .fallback = "off", .what = "Time in which a server that comes up grows to its full weight."},
     {"on_down", SCHEMA_RESERVED, .fallback = "keep",
      .what = "What becomes of the connections of a server that goes down."},
     {.name = NULL},
@@ -363,6 +369,8 @@ static void write_amount(enum schema_type type, int64_t value, struct text *out)
         value_write_size(out, value);
     else if (type == SCHEMA_RATE)
         value_write_rate(out, value, SEC);
+    else if (type == SCHEMA_SHARE)
+        value_write_share(out, value);
     else
         text_format(out, "%" PRId64, value);
 }
@@ -395,6 +403,7 @@ void schema_describe(const struct schema_key *key, struct text *out)
         [SCHEMA_DURATION] = "a duration, ",
         [SCHEMA_SIZE] = "a size, ",
         [SCHEMA_RATE] = "a rate, ",
+        [SCHEMA_SHARE] = "a share, ",
         [SCHEMA_CHOICE] = "one of ",
         [SCHEMA_OUTPUT] = "a path with a slash in it, or one of ",
         [SCHEMA_NAME] = "a name",

@@ -20,6 +20,7 @@ enum schema_type {
     SCHEMA_DURATION,  /* int64_t [ns] */
     SCHEMA_SIZE,      /* uint64_t [bytes] */
     SCHEMA_RATE,      /* struct conf_rate */
+    SCHEMA_SHARE,     /* unsigned [per cent] */
     SCHEMA_CHOICE,    /* an enum: one of `words` */
     SCHEMA_OUTPUT,    /* struct log_target: one of `words`, or a path */
     SCHEMA_NAME,      /* char * */

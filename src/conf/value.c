@@ -163,6 +163,27 @@ enum value_verdict value_number(const char *text, int64_t *ret)
     return verdict;
 }
 
+enum value_verdict value_share(const char *text, int64_t *ret)
+{
+    int64_t value;
+    const char *s = text + (*text == '-');
+    enum value_verdict verdict = read_whole(&s, &value);
+    if (verdict == VALUE_MALFORMED)
+        return verdict;
+    if (verdict == VALUE_OK && *s == '\0')
+        return VALUE_NO_UNIT;
+    if (strcmp(s, "%") != 0)
+        return VALUE_MALFORMED;
+    if (verdict == VALUE_OK)
+        *ret = *text == '-' ? -value : value;
+    return verdict;
+}
+
+void value_write_share(struct text *out, int64_t share)
+{
+    text_format(out, "%" PRId64 "%%", share);
+}
+
 enum value_verdict value_duration(const char *text, int64_t *ret)
 {
     return read_with_unit(text, durations, array_size(durations), ret);

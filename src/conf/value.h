@@ -39,6 +39,9 @@ enum value_verdict value_size(const char *text, int64_t *ret) WEFT_MUSTCHECK;
 enum value_verdict value_rate(const char *text, int64_t *ret_count,
                               int64_t *ret_period) WEFT_MUSTCHECK;
 
+/** 50%. `ret`: [per cent] */
+enum value_verdict value_share(const char *text, int64_t *ret) WEFT_MUSTCHECK;
+
 /** Write a duration [ns] in the largest unit that takes no fraction. */
 void value_write_duration(struct text *out, int64_t ns);
 
@@ -47,6 +50,9 @@ void value_write_size(struct text *out, int64_t bytes);
 
 /** Write a rate as value_rate() takes it; the period is one of its units [ns]. */
 void value_write_rate(struct text *out, int64_t count, int64_t period);
+
+/** Write a share [per cent]. */
+void value_write_share(struct text *out, int64_t share);
 
 /** Write a string as a YAML scalar, in quotes where YAML would take it for something else. */
 void value_write_string(struct text *out, const char *string);

@@ -4,6 +4,10 @@
 #include <limits.h>
 
 #include "base/clock.h"
+#include "base/error.h"
+#include "base/log.h"
+#include "base/text.h"
+#include "conf/value.h"
 #include "fiber/fiber.h"
 #include "proxy/queue.h"
 #include "upstream/balancer.h"
@@ -183,4 +187,60 @@ void chooser_leave(struct session *s)
         return;
     s->counted = false;
     give_back(pool, (size_t)(s->server - pool->conf->servers));
+}
+
+/* --- blaming ---------------------------------------------------------------------------------- */
+
+/* What is short here, or forbidden, says nothing of the server. */
+static bool is_servers_fault(int err)
+{
+    switch (err) {
+    case -ECONNREFUSED:
+    case -ECONNRESET:
+    case -EPIPE:
+    case -ETIMEDOUT:
+    case -EHOSTUNREACH:
+    case -EHOSTDOWN:
+    case -ENETUNREACH:
+    case -ENOENT: /* no UNIX socket of that name */
+        return true;
+    default:
+        return false;
+    }
+}
+
+struct blame {
+    const struct session *session;
+    int64_t length; /* [ns] */
+    int err;
+};
+
+static void say_left_alone(void *arg)
+{
+    const struct blame *b = arg;
+    const struct conf_pool *pool = b->session->listener->pool->conf;
+    struct text times[2];
+    text_init(&times[0]);
+    text_init(&times[1]);
+    value_write_duration(&times[0], b->length);
+    value_write_duration(&times[1], pool->outlier.window);
+    if (!times[0].failed && !times[1].failed)
+        log_line(LOG_LEVEL_WARNING,
+                 "pool %s: server %s: left alone for %s: %u failures within %s, the last: %s",
+                 pool->name, b->session->server->name, times[0].data, pool->outlier.failures,
+                 times[1].data, error_text(b->err));
+    text_free(&times[0]);
+    text_free(&times[1]);
+}
+
+void chooser_blame(struct session *s, int err)
+{
+    struct proxy_pool *pool = s->listener->pool;
+    if (!is_servers_fault(err))
+        return;
+    size_t server = (size_t)(s->server - pool->conf->servers);
+    struct blame b = {.session = s, .err = err};
+    b.length = balancer_fail(&pool->balancer, server, clock_now());
+    if (b.length > 0)
+        fiber_call(say_left_alone, &b);
 }

@@ -17,6 +17,13 @@ void chooser_init(struct pick *p, const struct session *s);
  */
 enum session_end chooser_choose(struct pick *p, struct session *s) WEFT_MUSTCHECK;
 
+/**
+ * Hold a failure against the session's server, which is left alone if there are too many.
+ *
+ * `err`: of the connection to it; one that is not the server's fault does no harm.
+ */
+void chooser_blame(struct session *s, int err);
+
 /** Count the session out at its server, once its connection there is closed. */
 void chooser_leave(struct session *s);
 

@@ -92,6 +92,7 @@ enum session_end connector_run(struct session *s)
         if (err == 0)
             return END_NONE;
         chooser_leave(s);
+        chooser_blame(s, err);
         end = end_of_connect(s, err);
         if (err == -ECANCELED)
             break;

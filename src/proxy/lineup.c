@@ -7,11 +7,23 @@
 #include "conf/names.h"
 #include "upstream/hash.h"
 
-static struct server_options options_of(const struct conf_server *conf)
+static struct server_options options_of(const struct conf_pool *pool,
+                                        const struct conf_server *conf)
 {
     return (struct server_options){
         .weight = conf->weight,
         .max_connections = conf->max_connections,
+        .slow_start = pool->slow_start,
+    };
+}
+
+static struct outlier_limits outlier_of(const struct conf_pool *pool)
+{
+    return (struct outlier_limits){
+        .failures = pool->outlier.failures,
+        .window = pool->outlier.window,
+        .eject = pool->outlier.eject,
+        .max_ejected = pool->outlier.max_ejected,
     };
 }
 
@@ -61,12 +73,12 @@ static struct server *find_former(const struct former *f, const struct conf_serv
     return f->balancer->servers[was - f->conf->servers];
 }
 
-static struct server *server_anew(const struct conf_server *conf)
+static struct server *server_anew(const struct conf_pool *pool, const struct conf_server *conf)
 {
     struct server *s = server_new(hash_bytes(conf->name, strlen(conf->name), 0));
     if (s == NULL)
         return NULL;
-    const struct server_options o = options_of(conf);
+    const struct server_options o = options_of(pool, conf);
     server_configure(s, &o);
     server_rise(s, false, 0);
     return s;
@@ -84,7 +96,7 @@ static bool fill(struct balancer_member *members, const struct conf_pool *conf,
     for (size_t i = 0; i < conf->server_count; i++) {
         const struct conf_server *c = &conf->servers[i];
         struct server *s = find_former(f, c);
-        s = s != NULL ? server_ref(s) : server_anew(c);
+        s = s != NULL ? server_ref(s) : server_anew(conf, c);
         if (s == NULL)
             return false;
         members[i] =
@@ -115,6 +127,7 @@ int lineup_make(struct balancer *ret, const struct conf_pool *conf,
         const struct balancer_options o = {
             .method = conf->balance,
             .limited = is_limited(conf),
+            .outlier = outlier_of(conf),
             .members = members,
             .count = conf->server_count,
             .position = position,
@@ -131,7 +144,7 @@ int lineup_make(struct balancer *ret, const struct conf_pool *conf,
 void lineup_apply(const struct balancer *b, const struct conf_pool *conf)
 {
     for (size_t i = 0; i < b->count; i++) {
-        const struct server_options o = options_of(&conf->servers[i]);
+        const struct server_options o = options_of(conf, &conf->servers[i]);
         server_configure(b->servers[i], &o);
     }
 }

@@ -79,6 +79,8 @@ static void session_finish(struct session *s, enum session_end end)
     record_session(s, end);
     session_close(s, end);
     chooser_leave(s);
+    if (unlikely(end == END_SERVER_RESET && s->relay.out.received == 0))
+        chooser_blame(s, -ECONNRESET);
     relay_reset(&s->relay);
     if (unlikely(s->drain_place != 0))
         drain_forget(s);

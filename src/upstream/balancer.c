@@ -1,6 +1,7 @@
 #include "upstream/balancer.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <stdlib.h>
 
 static bool needs_counts(enum conf_balance method)
@@ -49,7 +50,7 @@ static int fill(struct balancer *b, const struct balancer_options *o)
 
 int balancer_init(struct balancer *b, const struct balancer_options *o)
 {
-    *b = (struct balancer){.counted = o->limited || needs_counts(o->method)};
+    *b = (struct balancer){.counted = o->limited || needs_counts(o->method), .outlier = o->outlier};
     int err = fill(b, o);
     if (err < 0)
         balancer_free(b);
@@ -111,6 +112,61 @@ int balancer_pick(struct balancer *b, struct pick *p)
 void balancer_leave(struct balancer *b, size_t server, int64_t now)
 {
     rank_leave(&b->ranks[b->rank_of[server]], b->places[server], now);
+}
+
+/* --- failing ---------------------------------------------------------------------------------- */
+
+/* Of all ejections: a server may be in several balancers, and failures are rare. */
+static pthread_mutex_t ejections = PTHREAD_MUTEX_INITIALIZER;
+
+static bool is_ejected(const struct server *s, int64_t now)
+{
+    return (s->flags & SERVER_EJECTED) != 0 && now < s->ejected_until;
+}
+
+static bool may_eject(const struct balancer *b, const struct server *s, int64_t now)
+{
+    size_t ejected = 0, others = 0;
+    for (size_t i = 0; i < b->count; i++) {
+        ejected += is_ejected(b->servers[i], now);
+        others += b->servers[i] != s && server_usable(b->servers[i], now);
+    }
+    return outlier_allowed(&b->outlier, b->count, ejected, others);
+}
+
+/* Under the lock. */
+static int64_t note_failure(struct balancer *b, struct server *s, int64_t now)
+{
+    if (is_ejected(s, now) || !outlier_note(&s->outlier, &b->outlier, now))
+        return 0;
+    if (!may_eject(b, s, now)) {
+        outlier_forget(&s->outlier);
+        return 0;
+    }
+    int64_t until = outlier_eject(&s->outlier, &b->outlier, now);
+    server_eject(s, until);
+    return until - now;
+}
+
+int64_t balancer_fail(struct balancer *b, size_t server, int64_t now)
+{
+    if (b->outlier.failures == 0)
+        return 0;
+    pthread_mutex_lock(&ejections);
+    int64_t length = note_failure(b, b->servers[server], now);
+    pthread_mutex_unlock(&ejections);
+    return length;
+}
+
+bool balancer_tend(struct balancer *b, size_t server, int64_t now)
+{
+    struct server *s = b->servers[server];
+    if ((s->flags & (SERVER_EJECTED | SERVER_SLOW)) == 0)
+        return false;
+    pthread_mutex_lock(&ejections);
+    bool back = (server_tend(s, now) & SERVER_EJECTED) != 0;
+    pthread_mutex_unlock(&ejections);
+    return back;
 }
 
 int balancer_reweigh(struct balancer *b)

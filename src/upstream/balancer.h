@@ -38,6 +38,7 @@ struct balancer_member {
 struct balancer_options {
     enum conf_balance method;
     bool limited; /* a server has max_connections */
+    struct outlier_limits outlier;
     const struct balancer_member *members;
     size_t count;
     struct balancer_position *position; /* must outlive the balancer */
@@ -50,6 +51,7 @@ struct balancer {
     uint8_t *rank_of;        /* likewise */
     struct rank ranks[BALANCER_RANKS];
     bool counted; /* connections are counted: each pick is to be followed by a leave */
+    struct outlier_limits outlier;
 };
 
 /** Make the balancer of a pool. Returns 0 or -ENOMEM. */
@@ -68,6 +70,20 @@ int balancer_pick(struct balancer *b, struct pick *p) WEFT_MUSTCHECK;
 
 /** Count out a connection that was counted in: where `counted` says so. Thread: any. */
 void balancer_leave(struct balancer *b, size_t server, int64_t now);
+
+/**
+ * Take a failure of a server in.
+ *
+ * Returns for how long it is left alone, from `now` on [ns]; 0: it is not, or was already. Thread:
+ * any.
+ */
+int64_t balancer_fail(struct balancer *b, size_t server, int64_t now);
+
+/**
+ * Clear what has lapsed of a server. Returns whether it was left alone, and is not any more.
+ * Thread: any.
+ */
+bool balancer_tend(struct balancer *b, size_t server, int64_t now);
 
 /** Follow the servers' own weights, which have changed. Returns 0 or -ENOMEM. Thread: one at a
  * time. */

@@ -270,6 +270,7 @@ static void control_main(void *arg)
 {
     struct control *c = arg;
     link_start(&c->link);
+    care_start(&c->care);
     struct fiber *watch = fiber_spawn("watch", watch_run, c, true);
     c->server = control_server_start(&c->server_options);
     await_workers(c);
@@ -279,6 +280,7 @@ static void control_main(void *arg)
     control_server_stop(c->server);
     c->server = NULL;
     stop_fiber(watch);
+    care_stop(&c->care);
     link_stop(&c->link);
     log_line(LOG_LEVEL_INFO, "stopped");
 }

@@ -16,6 +16,7 @@
 #include "fiber/mailbox.h"
 #include "fiber/sched.h"
 #include "fiber/sync.h"
+#include "proxy/care.h"
 #include "proxy/notice.h"
 #include "worker/asking.h"
 #include "worker/control_server.h"
@@ -38,6 +39,7 @@ struct control {
     struct link link;      /* to the master */
     struct asking asking;  /* of the master */
     struct reload reload;  /* what is in effect */
+    struct care care;      /* of its servers */
     struct drains drains;  /* connections that are to end, over a time */
     int64_t drain_timeout; /* [ns] 0: as long as it takes */
     int64_t drain_until;   /* [monotonic ns] CLOCK_NEVER while serving */

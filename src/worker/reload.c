@@ -47,6 +47,7 @@ void reload_take(struct reload *r, struct proxy *p)
 {
     list_push_back(&r->generations, &p->link);
     r->proxy = p;
+    care_take(&r->control->care, p);
 }
 
 /* --- the loading thread ------------------------------------------------------------------- */

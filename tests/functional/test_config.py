@@ -195,8 +195,6 @@ FAULTS = {
             "resolvers": pool("^resolvers: ['127.0.0.1:53']"),
             "source_address": pool("^source_address: 127.0.0.2"),
             "check": pool("^check: {type: tcp}"),
-            "outlier": pool("^outlier: {failures: 5}"),
-            "slow_start": pool("^slow_start: 10s"),
             "on_down": pool("^on_down: close"),
             "resolve": servers("[{address: '127.0.0.1:1', ^resolve: a}]"),
         }.items()
@@ -422,6 +420,8 @@ def test_dump_fills_in_every_default(check):
     assert app["retries"] == 2
     assert app["queue"].pop("size") in OFF
     assert app["queue"] == {"timeout": "5s"}
+    assert list(app["outlier"].values()) == [5, "10s", "10s", "50%"]
+    assert app["slow_start"] in OFF
     assert tree["log"]["access"] == {"output": "stderr", "format": "json"}
     assert tree["log"]["error"] == {"output": "stderr", "level": "info"}
     assert tree["weft"]["busy_poll"] in OFF

@@ -205,6 +205,7 @@ static bool alter(const struct schema_key *key, void *in)
         *(bool *)at = !*(bool *)at;
         return true;
     case SCHEMA_NUMBER:
+    case SCHEMA_SHARE:
         *(unsigned *)at = (unsigned)(*(unsigned *)at == key->max ? key->max - 1 : key->max);
         return true;
     case SCHEMA_DURATION:

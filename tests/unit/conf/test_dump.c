@@ -90,7 +90,13 @@ START_TEST(the_dump_has_every_key)
                            "    queue:\n"
                            "      size: off\n"
                            "      timeout: 5s\n"
-                           "    send_proxy: off\n");
+                           "    send_proxy: off\n"
+                           "    outlier:\n"
+                           "      failures: 5\n"
+                           "      window: 10s\n"
+                           "      eject: 10s\n"
+                           "      max_ejected: 50%\n"
+                           "    slow_start: off\n");
     free(dump);
 }
 END_TEST

@@ -418,6 +418,12 @@ static const struct wrong pools[] = {
     {WITH_POOL("    balance: fastest\n"),
      F("5:14", "balance: 'fastest' is not one of round_robin, least_conn, random, source_hash, "
                "maglev")},
+    {WITH_POOL("    outlier: {max_ejected: 50}\n"),
+     F("5:28", "max_ejected: shares need a unit, as in 50%")},
+    {WITH_POOL("    outlier: {max_ejected: half}\n"),
+     F("5:28", "max_ejected: 'half' is not a share: write whole per cent, as in 50%")},
+    {WITH_POOL("    outlier: {max_ejected: 101%}\n"),
+     F("5:28", "max_ejected: '101%' is out of range: 1% to 100%")},
     {WITH_POOL("    check: {type: tcp}\n"), F("5:5", "'check' is not built into this version yet")},
     {WITH_POOL("    source_address: null\n"),
      F("5:5", "'source_address' is not built into this version yet")},

@@ -87,6 +87,11 @@ START_TEST(every_default_of_a_pool)
     ck_assert_uint_eq(p->retries, 2);
     ck_assert_uint_eq(p->queue.size, 0);
     ck_assert_int_eq(p->queue.timeout, 5 * S);
+    ck_assert_uint_eq(p->outlier.failures, 5);
+    ck_assert_int_eq(p->outlier.window, 10 * S);
+    ck_assert_int_eq(p->outlier.eject, 10 * S);
+    ck_assert_uint_eq(p->outlier.max_ejected, 50);
+    ck_assert_int_eq(p->slow_start, 0);
     ck_assert_uint_eq(p->server_count, 1);
     ck_assert_str_eq(p->servers[0].name, "127.0.0.1:2");
     ck_assert_str_eq(p->servers[0].address.text, "127.0.0.1:2");

@@ -126,7 +126,7 @@ static void check_key(const struct schema_key *key)
     ck_assert_msg(key->what != NULL && key->what[strlen(key->what) - 1] == '.', "%s", key->name);
     ck_assert_msg(strlen(key->what) < 100, "%s", key->name);
     bool amount = key->type == SCHEMA_NUMBER || key->type == SCHEMA_DURATION ||
-                  key->type == SCHEMA_SIZE || key->type == SCHEMA_RATE;
+                  key->type == SCHEMA_SIZE || key->type == SCHEMA_RATE || key->type == SCHEMA_SHARE;
     bool path = key->type == SCHEMA_PATH;
     ck_assert_msg(path || amount == (key->max > key->min), "%s: range", key->name);
     ck_assert_msg(path || key->zero == NULL || key->min > 0, "%s: 0 means two things", key->name);

@@ -99,6 +99,44 @@ START_TEST(sizes)
 }
 END_TEST
 
+START_TEST(shares)
+{
+    static const struct {
+        const char *text;
+        enum value_verdict verdict;
+        int64_t share;
+    } cases[] = {
+        {"50%", VALUE_OK, 50},
+        {"0%", VALUE_OK, 0},
+        {"100%", VALUE_OK, 100},
+        {"-1%", VALUE_OK, -1},
+        {"99999999999999999999%", VALUE_TOO_LARGE, 0},
+        {"50", VALUE_NO_UNIT, 0},
+        {"0.5", VALUE_MALFORMED, 0},
+        {"12.5%", VALUE_MALFORMED, 0},
+        {"050%", VALUE_MALFORMED, 0},
+        {"50 %", VALUE_MALFORMED, 0},
+        {"50%%", VALUE_MALFORMED, 0},
+        {"%", VALUE_MALFORMED, 0},
+        {"", VALUE_MALFORMED, 0},
+        {"half", VALUE_MALFORMED, 0},
+    };
+    for (size_t i = 0; i < array_size(cases); i++) {
+        int64_t share = -77;
+        enum value_verdict verdict = value_share(cases[i].text, &share);
+        ck_assert_msg(verdict == cases[i].verdict, "%s: %d", cases[i].text, (int)verdict);
+        if (verdict != VALUE_OK)
+            continue;
+        ck_assert_int_eq(share, cases[i].share);
+        struct text out;
+        text_init(&out);
+        value_write_share(&out, share);
+        ck_assert_str_eq(out.data, cases[i].text);
+        text_free(&out);
+    }
+}
+END_TEST
+
 START_TEST(rates)
 {
     static const struct {
@@ -244,5 +282,6 @@ START_TEST(strings_get_quotes_where_yaml_would_take_them_for_something_else)
 }
 END_TEST
 
-UNIT_MAIN("value", durations, sizes, rates, numbers, booleans, writing_takes_the_largest_whole_unit,
+UNIT_MAIN("value", durations, sizes, shares, rates, numbers, booleans,
+          writing_takes_the_largest_whole_unit,
           strings_get_quotes_where_yaml_would_take_them_for_something_else)

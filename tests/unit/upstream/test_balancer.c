@@ -241,6 +241,99 @@ START_TEST(other_weights)
 }
 END_TEST
 
+#define SEC INT64_C(1000000000) /* [ns] */
+
+static const struct outlier_limits limits = {
+    .failures = 3, .window = 10 * SEC, .eject = 20 * SEC, .max_ejected = 50};
+
+/* As many failures of a server at a time. Returns what the last one comes to; no other comes to
+ * anything. */
+static int64_t fail_often(size_t failing, int times, int64_t now)
+{
+    for (int i = 1; i < times; i++)
+        ck_assert_int_eq(balancer_fail(&balancer, failing, now), 0);
+    return balancer_fail(&balancer, failing, now);
+}
+
+START_TEST(a_server_that_fails_is_left_alone)
+{
+    options.outlier = limits;
+    begin(4);
+    ck_assert_int_eq(fail_often(1, 3, 100 * SEC), 20 * SEC);
+    ck_assert(!server_usable(server(1), 120 * SEC - 1));
+    ck_assert(server_usable(server(1), 120 * SEC));
+    ck_assert_int_eq(fail_often(1, 10, 110 * SEC), 0); /* stragglers */
+    ck_assert(!balancer_tend(&balancer, 1, 120 * SEC - 1));
+    ck_assert(balancer_tend(&balancer, 1, 120 * SEC));
+    ck_assert(!balancer_tend(&balancer, 1, 120 * SEC));
+    ck_assert_uint_eq(server(1)->flags, 0);
+    ck_assert_int_eq(fail_often(1, 3, 121 * SEC), 40 * SEC);
+}
+END_TEST
+
+START_TEST(never_more_than_a_share_of_the_servers)
+{
+    options.outlier = limits;
+    begin(5);
+    ck_assert_int_eq(fail_often(0, 3, 100 * SEC), 20 * SEC);
+    ck_assert_int_eq(fail_often(1, 3, 105 * SEC), 20 * SEC);
+    ck_assert_int_eq(fail_often(2, 3, 110 * SEC), 0);
+    ck_assert(server_usable(server(2), 110 * SEC));
+    ck_assert_int_eq(fail_often(2, 3, 119 * SEC), 0);
+    ck_assert_int_eq(fail_often(2, 3, 120 * SEC), 20 * SEC); /* the first one is back */
+    ck_assert_int_eq(fail_often(3, 3, 121 * SEC), 0);
+}
+END_TEST
+
+START_TEST(the_last_one_that_can_be_used_stays)
+{
+    options.outlier = limits;
+    options.outlier.max_ejected = 100;
+    begin(3);
+    server_set(server(0), SERVER_DOWN, true);
+    ck_assert_int_eq(fail_often(1, 3, 100 * SEC), 20 * SEC);
+    ck_assert_int_eq(fail_often(2, 9, 100 * SEC), 0);
+    ck_assert(server_usable(server(2), 100 * SEC));
+}
+END_TEST
+
+START_TEST(nobody_is_left_alone_when_it_is_off)
+{
+    begin(4);
+    ck_assert_int_eq(fail_often(1, 100, SEC), 0);
+    ck_assert(server_usable(server(1), SEC));
+}
+END_TEST
+
+static atomic_uint ejected;
+
+static void *fail_all(void *arg)
+{
+    (void)arg;
+    for (int i = 0; i < 3; i++) {
+        for (size_t s = 0; s < MOST; s++)
+            atomic_fetch_add(&ejected, balancer_fail(&balancer, s, SEC) > 0);
+    }
+    return NULL;
+}
+
+START_TEST(threads_together_keep_to_the_share)
+{
+    options.outlier = limits;
+    begin(MOST);
+    pthread_t threads[4];
+    for (size_t i = 0; i < array_size(threads); i++)
+        ck_assert_int_eq(pthread_create(&threads[i], NULL, fail_all, NULL), 0);
+    for (size_t i = 0; i < array_size(threads); i++)
+        pthread_join(threads[i], NULL);
+    ck_assert_uint_eq(ejected, MOST / 2);
+    unsigned usable = 0;
+    for (size_t i = 0; i < MOST; i++)
+        usable += server_usable(server(i), SEC);
+    ck_assert_uint_eq(usable, MOST / 2);
+}
+END_TEST
+
 static void *pick_many(void *arg)
 {
     unsigned *counts = arg;
@@ -285,5 +378,8 @@ UNIT_MAIN_AROUND("balancer", make, end, weights_hold_over_a_cycle,
                  backups_serve_while_no_primary_can, backups_serve_while_all_primaries_are_full,
                  why_there_is_none, so_many_tries_and_no_more,
                  counted_where_the_method_or_a_limit_needs_it,
-                 another_one_of_the_same_servers_goes_on, other_weights, two_threads_share_one_turn,
+                 another_one_of_the_same_servers_goes_on, other_weights,
+                 a_server_that_fails_is_left_alone, never_more_than_a_share_of_the_servers,
+                 the_last_one_that_can_be_used_stays, nobody_is_left_alone_when_it_is_off,
+                 threads_together_keep_to_the_share, two_threads_share_one_turn,
                  no_memory_no_balancer)
