@@ -141,7 +141,7 @@ static int bind_for_all(int fd, const struct addr *a)
     return rc;
 }
 
-int socket_listen(const struct addr *a, const struct socket_listen_options *o)
+int socket_bind(const struct addr *a, const struct socket_listen_options *o)
 {
     int fd = open_socket(a->sa.sa_family);
     if (fd < 0)
@@ -149,12 +149,29 @@ int socket_listen(const struct addr *a, const struct socket_listen_options *o)
     int rc = set_listen_options(fd, a->sa.sa_family, o);
     if (rc == 0)
         rc = bind_for_all(fd, a);
-    if (rc == 0 && listen(fd, o->backlog) != 0)
-        rc = -errno;
     if (rc == 0)
         return fd;
     close(fd);
     return rc;
+}
+
+int socket_listen(const struct addr *a, const struct socket_listen_options *o)
+{
+    int fd = socket_bind(a, o);
+    if (fd < 0 || listen(fd, o->backlog) == 0)
+        return fd;
+    int rc = -errno;
+    close(fd);
+    return rc;
+}
+
+int socket_listen_on(int fd, int backlog)
+{
+    int listens = 0;
+    socklen_t len = sizeof(listens);
+    if (getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listens, &len) == 0 && listens)
+        return 0;
+    return listen(fd, backlog) == 0 ? 0 : -errno;
 }
 
 bool socket_listen_same(const struct socket_listen_options *a,

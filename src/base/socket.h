@@ -46,6 +46,12 @@ struct socket_listen_options {
  */
 int socket_listen(const struct addr *a, const struct socket_listen_options *o) WEFT_MUSTCHECK;
 
+/** As socket_listen(), of a socket that takes no connection before socket_listen_on(). */
+int socket_bind(const struct addr *a, const struct socket_listen_options *o) WEFT_MUSTCHECK;
+
+/** Have a bound socket listen, unless it does. Returns 0 or -errno. */
+int socket_listen_on(int fd, int backlog) WEFT_MUSTCHECK;
+
 /** Whether two sets of options are the same to a socket that listens already: `dual_stack` and
  * `reuse_port` are not its to change. */
 bool socket_listen_same(const struct socket_listen_options *a,

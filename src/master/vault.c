@@ -220,13 +220,22 @@ static struct addr any_v4(const struct addr *any)
     return v4;
 }
 
-static int listen_on(const struct vault_entry *e, const struct socket_listen_options *o)
+/*
+ * A socket beside others takes no connection yet: the kernel would give it its share, and who wants
+ * it may not come up. It listens when somebody is about to accept from it.
+ */
+static int open_at(const struct addr *a, const struct socket_listen_options *o, bool beside)
 {
-    int fd = socket_listen(&e->addr, o);
+    return beside ? socket_bind(a, o) : socket_listen(a, o);
+}
+
+static int open_one(const struct vault_entry *e, const struct socket_listen_options *o, bool beside)
+{
+    int fd = open_at(&e->addr, o, beside);
     if (fd != -EAFNOSUPPORT || !e->any)
         return fd;
     struct addr v4 = any_v4(&e->addr);
-    return socket_listen(&v4, o);
+    return open_at(&v4, o, beside);
 }
 
 static bool is_wildcard(const struct addr *a)
@@ -259,8 +268,9 @@ static int probe(const struct vault *v, const struct vault_order *o)
 
 static int open_more(struct vault_entry *e, unsigned wanted, const struct socket_listen_options *o)
 {
+    bool beside = e->count > 0;
     while (e->count < wanted) {
-        int fd = spare_check(listen_on(e, o));
+        int fd = spare_check(open_one(e, o, beside));
         int err = fd < 0 ? fd : add_fd(e, fd);
         if (err < 0)
             return err;
@@ -281,7 +291,7 @@ static void close_beyond(struct vault_entry *e, unsigned count)
         close(e->fds[--e->count]);
 }
 
-/* All that are missing, or none: on one that no process has, clients would wait for ever. */
+/* All that are missing, or none. */
 static int open_entry(struct vault_entry *e, const struct vault_order *o)
 {
     unsigned before = e->count;

@@ -65,8 +65,10 @@ int vault_adopt(struct vault *v) WEFT_MUSTCHECK;
 /**
  * Have sockets listen, unless they do already, and enter a claim of process `id`.
  *
- * The key is the address's own, see ctl/listen_order.h. Returns 0 with the entry, or -errno with
- * the reason added to `why`, everything being as before. Owns: the vault.
+ * Where there are fewer than wanted, those that are missing are only bound: they listen when
+ * somebody accepts from them (socket_listen_on()). The key is the address's own, see
+ * ctl/listen_order.h. Returns 0 with the entry, or -errno with the reason added to `why`,
+ * everything being as before. Owns: the vault.
  */
 int vault_open(struct vault *v, const struct vault_order *o, uint64_t id, struct vault_entry **ret,
                struct text *why) WEFT_MUSTCHECK;

@@ -197,12 +197,32 @@ static void take_rest(struct acceptor *a)
         continue;
 }
 
+static void say_deaf(void *arg)
+{
+    const struct shortage *s = arg;
+    log_line(LOG_LEVEL_ERROR, "listener %s: cannot listen: %s", s->acceptor->listener->conf->name,
+             error_text(s->err));
+}
+
+/* One that was opened beside others that are served takes connections from now on: the kernel
+ * gives it its share, and before there was nobody to take them. */
+static bool listen_now(struct acceptor *a)
+{
+    struct shortage s = {.acceptor = a};
+    s.err = socket_listen_on(a->listening.poll.fd, a->listener->conf->backlog);
+    if (s.err < 0)
+        fiber_call(say_deaf, &s);
+    return s.err == 0;
+}
+
 static void acceptor_run(void *arg)
 {
     struct acceptor *a = arg;
-    while (!a->stopping && take_batch(a))
-        continue;
-    take_rest(a);
+    if (listen_now(a)) {
+        while (!a->stopping && take_batch(a))
+            continue;
+        take_rest(a);
+    }
     conn_close(&a->listening);
 }
 

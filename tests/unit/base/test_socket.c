@@ -212,6 +212,32 @@ START_TEST(an_address_in_use_is_told)
 }
 END_TEST
 
+/* Beside one that listens, it takes nothing before it is told to. */
+START_TEST(a_bound_socket_listens_when_it_is_told_to)
+{
+    struct addr a = loopback(), peer;
+    struct socket_listen_options shared = {.backlog = 16, .reuse_port = true};
+    int first = listen_on(&a, &shared);
+    int second = socket_bind(&a, &shared);
+    ck_assert_int_ge(second, 0);
+    ck_assert_int_eq(socket_probe(&a, false), -EADDRINUSE);
+    for (int i = 0; i < 8; i++) {
+        int client = connect_to(&a);
+        close(accept_one(first, &peer));
+        close(client);
+    }
+    close(first);
+    ck_assert_int_eq(option(second, SOL_SOCKET, SO_ACCEPTCONN), 0);
+    ck_assert_int_eq(socket_listen_on(second, 16), 0);
+    ck_assert_int_eq(socket_listen_on(second, 1), 0);
+    int client = connect_to(&a);
+    close(accept_one(second, &peer));
+    close(client);
+    close(second);
+    ck_assert_int_eq(socket_listen_on(second, 16), -EBADF);
+}
+END_TEST
+
 /* Connections that are still closing must not keep a restart from binding. */
 START_TEST(time_wait_is_no_use)
 {
@@ -522,8 +548,9 @@ END_TEST
 
 UNIT_MAIN("socket", accepts_what_connects, options_are_handed_on, options_of_a_connection,
           deferred_accept_is_rounded_up, both_families_on_one_socket, an_address_in_use_is_told,
-          time_wait_is_no_use, a_refused_connect_is_told, a_reset_is_a_reset, unix_sockets_work,
-          everyone_may_connect_to_a_path, a_stale_path_is_taken_over, a_full_queue_is_not_stale,
-          a_file_is_never_removed, abstract_names_work, one_that_listens_can_be_changed,
+          a_bound_socket_listens_when_it_is_told_to, time_wait_is_no_use, a_refused_connect_is_told,
+          a_reset_is_a_reset, unix_sockets_work, everyone_may_connect_to_a_path,
+          a_stale_path_is_taken_over, a_full_queue_is_not_stale, a_file_is_never_removed,
+          abstract_names_work, one_that_listens_can_be_changed,
           a_longer_backlog_is_in_effect_at_once, options_are_compared_one_by_one,
           what_is_not_to_be_accepted_from, one_of_ours_from_now_on)
