@@ -130,8 +130,9 @@ void control_drain(struct control *c, bool stop)
     if (!stop) {
         c->succeeded = true;
         c->leave_by = clock_now() + c->drain_timeout + SETTLE_TIME;
-        control_server_retire(c->server);
     }
+    if (!stop || c->link.lost) /* the next weft is to have the socket */
+        control_server_retire(c->server);
     drain(c);
     fiber_cond_broadcast(&c->begun_to_drain);
 }

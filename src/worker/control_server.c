@@ -152,8 +152,7 @@ static void accept_run(void *arg)
         if (err == -ECANCELED)
             break;
     }
-    if (s->listening.watched)
-        netpoll_detach(&s->listening.poll);
+    conn_close(&s->listening); /* whoever comes now is the next process's, or the next weft's */
 }
 
 /* --- how busy the workers are ------------------------------------------------------------ */
@@ -181,7 +180,7 @@ static void stop_fiber(struct fiber *f)
     (void)!fiber_join(f);
 }
 
-struct control_server *control_server_start(const struct control_server_options *o)
+struct control_server *control_server_start(struct control_server_options *o)
 {
     if (o->fd < 0)
         return NULL;
@@ -191,6 +190,7 @@ struct control_server *control_server_start(const struct control_server_options 
     s->options = *o;
     s->loads = calloc(o->control->count, sizeof(*s->loads));
     conn_init(&s->listening, o->fd, AF_UNIX);
+    s->listening.shared = true; /* with the master */
     list_init(&s->clients);
     fiber_group_init(&s->ended);
     s->sampler = s->loads != NULL ? fiber_spawn("load", sample_run, s, true) : NULL;
@@ -199,6 +199,7 @@ struct control_server *control_server_start(const struct control_server_options 
         control_server_stop(s);
         return NULL;
     }
+    o->fd = -1;
     return s;
 }
 

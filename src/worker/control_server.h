@@ -48,12 +48,13 @@ int control_server_open(struct control_server_options *ret, const struct conf_pr
 void control_server_close(struct control_server_options *o);
 
 /**
- * Serve control clients. Returns NULL when there is no socket or no memory. Thread: control, a
- * fiber.
+ * Serve control clients. Returns NULL when there is no socket or no memory. Owns: takes the
+ * descriptor, unless it returns NULL. Thread: control, a fiber.
  */
-struct control_server *control_server_start(const struct control_server_options *o) WEFT_MUSTCHECK;
+struct control_server *control_server_start(struct control_server_options *o) WEFT_MUSTCHECK;
 
-/** Accept no more clients: those that come are another process's. NULL is fine. */
+/** Accept no more clients, and close the socket: those that come are another process's. NULL is
+ * fine. */
 void control_server_retire(struct control_server *s);
 
 /** Wait until every client has left, until `deadline` [monotonic ns] at most. Yields. NULL is fine.

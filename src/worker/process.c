@@ -233,6 +233,7 @@ static int make_all(struct process *p, struct text *why)
     p->server.limits = &p->control.reload.limits;
     p->server.proxy = &p->control.reload.proxy;
     p->control.server_options = p->server;
+    p->server.fd = -1;
     if (err == 0)
         err = make_proxy(p);
     if (err == 0)
@@ -274,6 +275,7 @@ static void finish(struct process *p)
 {
     transition_destroy(&p->transition);
     control_destroy(&p->control);
+    control_server_close(&p->control.server_options);
     control_server_close(&p->server);
     text_free(&p->no_server);
     sockets_close(&p->sockets);
@@ -315,7 +317,10 @@ int process_run(int events, int orders)
 {
     clock_update();
     prctl(PR_SET_NAME, "weft");
-    struct process p = {.events = events, .control.link.events.fd = -1, .server.fd = -1};
+    struct process p = {.events = events,
+                        .control.link.events.fd = -1,
+                        .control.server_options.fd = -1,
+                        .server.fd = -1};
     opener_init(&p.opener, orders);
     struct text why;
     text_init(&why);
