@@ -255,7 +255,8 @@ static void session_init(struct session *s, struct shard *shard, struct proxy_li
         .started = clock_now(),
         .connect_duration = -1,
         .queue_duration = -1,
-        .id = counters_read(&shard->started) * shard->group->count + shard->number,
+        .id = shard->group->first_id + shard->number +
+              counters_read(&shard->started) * shard->group->count,
         .source.sa.sa_family = peer->sa.sa_family,
         .ordered_end = END_NONE,
     };

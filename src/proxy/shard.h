@@ -28,6 +28,7 @@ struct shard_message {
 struct shard_group {
     struct shard **shards;
     unsigned count;
+    uint64_t first_id;       /* of a connection; processes of one daemon have no id in common */
     struct mailbox *control; /* of the control thread, not owned: takes struct notice */
 };
 

@@ -221,12 +221,20 @@ static int open_all(struct process *p, struct text *why)
     return err;
 }
 
+/* Ids of connections begin where no other process of this daemon comes: each has room for 2^32. */
+static uint64_t first_id(const struct message *hello)
+{
+    json_int_t serial = message_integer(hello, "serial");
+    return serial > 0 ? (uint64_t)(serial - 1) << 32 : 0;
+}
+
 static int make_all(struct process *p, struct text *why)
 {
     tune_allocator();
     int err = control_init(&p->control, p->conf->process.workers, p->conf->process.drain_timeout,
                            p->events, &p->opener);
     p->events = -1;
+    p->control.group.first_id = first_id(&p->hello);
     p->control.reload.log = p->log;
     p->control.reload.limits = p->limits;
     p->server.control = &p->control;
