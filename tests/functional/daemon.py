@@ -1,5 +1,6 @@
 """The daemon under test: started, asked, stopped, and judged when it has ended."""
 
+import copy
 import json
 import os
 import re
@@ -106,8 +107,7 @@ class Daemon:
         self._paths = {name: os.path.join(directory, name) for name in ("stdout", "stderr")}
         if config is not None:
             self._paths["config"] = os.path.join(directory, "weft.yaml")
-            text = config if isinstance(config, str) else yaml.safe_dump(config, sort_keys=False)
-            self.write_config(text)
+            self.write(config)
             arguments = ("-c", self._paths["config"], *arguments)
         command = (*under, program or binary(), *arguments)
         self._process = self._start(command, limit, stderr, cpus, account or {})
@@ -245,11 +245,21 @@ class Daemon:
         """The path of its control socket."""
         return self.config["weft"]["control"]
 
-    def addresses_listened_on(self):
-        """The ports and UNIX names of its listeners, one entry a socket."""
-        return [where for where in procfs.listening(self.worker) if where != self.control]
+    def addresses_listened_on(self, pid=None):
+        """The ports and UNIX names of its listeners, one entry a socket; `pid`: of a process that
+        was its worker process once."""
+        return [where for where in procfs.listening(pid or self.worker) if where != self.control]
 
     # --- doing something to it --------------------------------------------------------------
+
+    def configuration(self):
+        """A copy of what it was started with, to be changed and written."""
+        return copy.deepcopy(self.config)
+
+    def write(self, config):
+        """Have its file say something else: a dictionary or text."""
+        text = config if isinstance(config, str) else yaml.safe_dump(config, sort_keys=False)
+        self.write_config(text)
 
     def connect(self, address=None, **options):
         """Connect to it; the socket is reset at the end of the test if it is still open."""

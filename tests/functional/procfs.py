@@ -121,6 +121,14 @@ def children(pid):
     return found
 
 
+def alive(pid):
+    """Whether a process is there, and not only for its parent to look at."""
+    try:
+        return _stat(pid)[0] not in "ZX"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
 def started(pid):
     """When a process was started, in clock ticks and then by its number; of one that is gone: never."""
     try:
