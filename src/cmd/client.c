@@ -2,6 +2,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdint.h>
+#include <string.h>
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
@@ -33,13 +35,51 @@ int client_connect(const char *path)
     return err < 0 ? err : fd;
 }
 
+bool client_found_nobody(int err)
+{
+    return err == -ENOENT || err == -ECONNREFUSED || err == -ENOTDIR;
+}
+
+void client_explain(const char *path, int err, struct text *why)
+{
+    if (client_found_nobody(err))
+        text_format(why, "no weft listens on %s: %s", path, error_text(err));
+    else if (err == -EAGAIN)
+        text_format(why, "cannot connect to %s: weft accepts nobody", path);
+    else
+        text_format(why, "cannot connect to %s: %s", path, error_text(err));
+}
+
+/* --- the request ------------------------------------------------------------------------- */
+
+/* Send some bytes, and a copy of a descriptor, unless that is -1, along with the first of them. */
+static ssize_t send_some(int fd, const char *bytes, size_t n, int passed)
+{
+    union {
+        struct cmsghdr align;
+        char bytes[CMSG_SPACE(sizeof(int))];
+    } control = {.bytes = {0}};
+    struct iovec iov = {.iov_base = (void *)(uintptr_t)bytes, .iov_len = n};
+    struct msghdr m = {.msg_iov = &iov, .msg_iovlen = 1};
+    if (passed >= 0) {
+        m.msg_control = &control;
+        m.msg_controllen = sizeof(control);
+        struct cmsghdr *c = CMSG_FIRSTHDR(&m);
+        c->cmsg_level = SOL_SOCKET;
+        c->cmsg_type = SCM_RIGHTS;
+        c->cmsg_len = CMSG_LEN(sizeof(int));
+        memcpy(CMSG_DATA(c), &passed, sizeof(int));
+    }
+    return TEMP_FAILURE_RETRY(sendmsg(fd, &m, MSG_NOSIGNAL));
+}
+
 /* A daemon that has closed the connection already may have said why: that is read all the same. */
-static int send_all(int fd, const struct text *frame)
+static int send_all(int fd, const struct text *frame, int passed)
 {
     size_t sent = 0;
     while (sent < frame->length) {
         ssize_t put =
-            TEMP_FAILURE_RETRY(send(fd, frame->data + sent, frame->length - sent, MSG_NOSIGNAL));
+            send_some(fd, frame->data + sent, frame->length - sent, sent == 0 ? passed : -1);
         if (put < 0)
             return errno == EPIPE || errno == ECONNRESET ? 0 : -errno;
         sent += (size_t)put;
@@ -47,13 +87,13 @@ static int send_all(int fd, const struct text *frame)
     return 0;
 }
 
-static int send_request(int fd, const json_t *request, struct text *why)
+static int send_request(int fd, const json_t *request, int passed, struct text *why)
 {
     struct text frame;
     text_init(&frame);
     int err = frame_encode(request, FRAME_REQUEST_MAX, &frame);
     if (err == 0)
-        err = send_all(fd, &frame);
+        err = send_all(fd, &frame, passed);
     if (err < 0)
         text_format(why, "cannot send the request: %s", error_text(err));
     text_free(&frame);
@@ -143,10 +183,10 @@ static int receive(int fd, struct frame_decoder *d, struct answer *a, struct tex
     return result > 0 ? 0 : result;
 }
 
-int client_ask(int fd, const json_t *request, struct answer *ret, struct text *why)
+int client_ask(int fd, const json_t *request, int passed, struct answer *ret, struct text *why)
 {
     *ret = (struct answer){.rows = json_array(), .faults = json_array()};
-    int err = send_request(fd, request, why);
+    int err = send_request(fd, request, passed, why);
     if (err < 0)
         return err;
     struct frame_decoder decoder;

@@ -23,14 +23,22 @@ struct answer {
  */
 int client_connect(const char *path) WEFT_MUSTCHECK;
 
+/** Whether client_connect() says that no daemon is there. */
+bool client_found_nobody(int err);
+
+/** Say why client_connect() has failed. */
+void client_explain(const char *path, int err, struct text *why);
+
 /**
- * Send a request and wait for all of its answer, however long that takes.
+ * Send a request, with a copy of the descriptor `passed` (-1: none), and wait for all of its
+ * answer, however long that takes.
  *
  * Returns 0 with `ret->done` or, where the daemon has refused or failed, its reason in `why`;
  * -errno with a reason in `why`, where there is no such answer. The caller frees the answer in any
  * case.
  */
-int client_ask(int fd, const json_t *request, struct answer *ret, struct text *why) WEFT_MUSTCHECK;
+int client_ask(int fd, const json_t *request, int passed, struct answer *ret,
+               struct text *why) WEFT_MUSTCHECK;
 
 void answer_free(struct answer *a);
 

@@ -133,7 +133,7 @@ int invocation_read(struct invocation *ret, int argc, char **argv, struct text *
         return -EINVAL;
     }
     const struct command *c = command_find(argv[optind]);
-    if (c == NULL) {
+    if (c == NULL || c->hidden) {
         text_format(why, "there is no command '%s'", argv[optind]);
         return -EINVAL;
     }
@@ -179,8 +179,10 @@ void invocation_help(struct text *out)
                          "Talks to the weft that is running on this machine.\n"
                          "\n"
                          "Commands:\n");
-    for (size_t i = 0; i < COMMAND_COUNT; i++)
-        text_format(out, "  %-12s %s\n", commands[i].name, commands[i].what);
+    for (size_t i = 0; i < COMMAND_COUNT; i++) {
+        if (!commands[i].hidden)
+            text_format(out, "  %-12s %s\n", commands[i].name, commands[i].what);
+    }
     text_format(out, "\n%s", options_help);
     text_add_string(out, "\n"
                          "Exit: 0 done, 1 refused or failed, 2 usage, 3 no daemon there.\n"

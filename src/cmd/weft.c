@@ -1,7 +1,8 @@
 /*
  * weft: the daemon's command line.
  *
- * Exit: 0 stopped as asked, 1 configuration or start-up failure, 2 usage.
+ * Exit: 0 stopped as asked, 1 configuration or start-up failure, 2 usage, 3 no daemon to ask
+ * (--diff).
  */
 #include <getopt.h>
 #include <stdio.h>
@@ -10,6 +11,7 @@
 
 #include "base/attr.h"
 #include "base/text.h"
+#include "cmd/preview.h"
 #include "cmd/version.h"
 #include "conf/conf.h"
 #include "master/master.h"
@@ -57,7 +59,7 @@ static const char help[] =
     "  -c, --config FILE    configuration (default " DEFAULT_CONFIG ")\n"
     "  -t, --test           check the configuration and leave\n"
     "  -T, --dump           as -t, then print it with every default filled in\n"
-    "      --diff           with -t: what a reload would change (not in this version)\n"
+    "      --diff           with -t: what a reload to it would change\n"
     "  -l, --listen ADDR    quick mode, no file: listen here\n"
     "  -b, --backend ADDR   quick mode: a server to connect to\n"
     "  -v, --version        print the version\n"
@@ -137,6 +139,8 @@ static const char *check_arguments(const struct arguments *a)
         return "--backend wants a --listen to go with it";
     if (a->diff && a->action != ACTION_TEST)
         return "--diff goes with --test";
+    if (a->diff && quick)
+        return "--diff wants a file: quick mode has none";
     return NULL;
 }
 
@@ -235,10 +239,8 @@ static int flush_output(int status)
 static int act(const struct arguments *a)
 {
     const char *path = a->config != NULL ? a->config : DEFAULT_CONFIG;
-    if (a->diff) {
-        fputs("weft: --diff is not built into this version\n", stderr);
-        return EXIT_FAILURE;
-    }
+    if (a->diff)
+        return flush_output(preview_print(path));
     if (a->action == ACTION_RUN)
         return run(a, path);
     const struct conf *conf;

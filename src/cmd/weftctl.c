@@ -3,17 +3,15 @@
  *
  * Exit: 0 done, 1 refused or failed, 2 usage, 3 no daemon there.
  */
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/ioctl.h>
 #include <unistd.h>
 
-#include "base/error.h"
 #include "base/text.h"
 #include "cmd/client.h"
 #include "cmd/invocation.h"
 #include "cmd/table.h"
+#include "cmd/terminal.h"
 #include "cmd/units.h"
 #include "ctl/frame.h"
 #include "ctl/request.h"
@@ -22,13 +20,6 @@
 #define EXIT_NO_DAEMON 3
 
 #define DEFAULT_SOCKET RUNSTATEDIR "/weft/control.sock"
-
-/* [characters] 0: as many as it takes */
-static unsigned terminal_width(void)
-{
-    struct winsize size;
-    return ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 ? size.ws_col : 0;
-}
 
 static int flush_output(void)
 {
@@ -93,27 +84,9 @@ static void complain(const char *what)
     text_free(&out);
 }
 
-static void print_faults(const json_t *faults)
-{
-    size_t i;
-    json_t *fault;
-    struct text out;
-    text_init(&out);
-    json_array_foreach(faults, i, fault)
-    {
-        if (!json_is_string(fault))
-            continue;
-        units_write_string(json_string_value(fault), &out);
-        text_add(&out, "\n", 1);
-    }
-    if (out.data != NULL)
-        fputs(out.data, stderr);
-    text_free(&out);
-}
-
 static int show(const struct invocation *i, const struct answer *a, const struct text *why)
 {
-    print_faults(a->faults);
+    terminal_print_lines(a->faults, stderr);
     if (!a->done) {
         complain(why->data != NULL ? why->data : "out of memory");
         return EXIT_FAILURE;
@@ -125,18 +98,12 @@ static int show(const struct invocation *i, const struct answer *a, const struct
 
 static int no_connection(const char *path, int err)
 {
-    bool nobody = err == -ENOENT || err == -ECONNREFUSED || err == -ENOTDIR;
-    struct text text;
-    text_init(&text);
-    if (nobody)
-        text_format(&text, "no weft listens on %s: %s", path, error_text(err));
-    else if (err == -EAGAIN)
-        text_format(&text, "cannot connect to %s: weft accepts nobody", path);
-    else
-        text_format(&text, "cannot connect to %s: %s", path, error_text(err));
-    complain(text.data != NULL ? text.data : "out of memory");
-    text_free(&text);
-    return nobody ? EXIT_NO_DAEMON : EXIT_FAILURE;
+    struct text why;
+    text_init(&why);
+    client_explain(path, err, &why);
+    complain(why.data != NULL ? why.data : "out of memory");
+    text_free(&why);
+    return client_found_nobody(err) ? EXIT_NO_DAEMON : EXIT_FAILURE;
 }
 
 /* Owns: the arguments. */
@@ -150,7 +117,7 @@ static int ask(struct invocation *i)
     struct text why;
     text_init(&why);
     json_t *request = request_new(i->command->name, json_incref(i->arguments));
-    (void)!client_ask(fd, request, &answer, &why); /* the answer and `why` tell */
+    (void)!client_ask(fd, request, -1, &answer, &why); /* the answer and `why` tell */
     int status = show(i, &answer, &why);
     json_decref(request);
     answer_free(&answer);

@@ -38,7 +38,7 @@ static const struct command_column info_columns[] = {
 static const struct command_column listener_columns[] = {
     {"name", "Name", COLUMN_TEXT, "Name of the listener."},
     {"addresses", "Addresses", COLUMN_LIST, "Where it listens."},
-    {"pool", "Pool", COLUMN_TEXT, "Pool that takes the connections."},
+    {"pools", "Pools", COLUMN_LIST, "Where its connections go."},
     {"state", "State", COLUMN_TEXT, "open, full (at max_connections) or draining."},
     {"active", "Active", COLUMN_COUNT, "Connections that live."},
     {"total", "Total", COLUMN_COUNT, "Connections accepted, ever."},
@@ -77,6 +77,16 @@ static const struct command_column stop_columns[] = {
     {.key = NULL},
 };
 
+static const struct command_column diff_columns[] = {
+    {"change", "Change", COLUMN_TEXT, "added, changed, removed or replaced."},
+    {"what", "What", COLUMN_TEXT, "What kind of thing it is."},
+    {"name", "Name", COLUMN_TEXT, "Its name."},
+    {"keys", "Keys", COLUMN_TEXT, "Those that differ."},
+    {"connections", "Connections", COLUMN_COUNT, "Live connections that it touches."},
+    {"on_change", "On change", COLUMN_TEXT, "What becomes of those of a listener."},
+    {.key = NULL},
+};
+
 const struct command commands[COMMAND_COUNT] = {
     [COMMAND_INFO] = {"info", "Show what the daemon is, how it is doing and what it has room for.",
                       COMMAND_RECORD, .columns = info_columns},
@@ -90,6 +100,8 @@ const struct command commands[COMMAND_COUNT] = {
     [COMMAND_UPGRADE] = {"upgrade", "Replace the program that runs and wait for the verdict.",
                          COMMAND_VERDICT, .columns = upgrade_columns,
                          .sentence = "accepted, version {version}, generation {generation}"},
+    [COMMAND_DIFF] = {"diff", "Compare a configuration, passed as a bundle, with the one in use.",
+                      COMMAND_LISTING, .columns = diff_columns, .hidden = true},
     [COMMAND_STOP] = {"stop", "Stop gracefully, as SIGTERM does.", COMMAND_VERDICT,
                       .columns = stop_columns,
                       .sentence = "stopping: {connections} connections have {drain_left}"},

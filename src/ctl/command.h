@@ -15,6 +15,7 @@ enum command_id {
     COMMAND_RELOAD,
     COMMAND_UPGRADE,
     COMMAND_STOP,
+    COMMAND_DIFF,
     COMMAND_COUNT /* how many there are */
 };
 
@@ -59,6 +60,7 @@ struct command {
     const struct command_argument *arguments; /* NULL: none */
     const struct command_column *columns;
     const char *sentence; /* of COMMAND_VERDICT, with {KEY} for the values */
+    bool hidden;          /* not weftctl's, but weft's own, to the weft that runs */
 };
 
 /** Each at its id. */

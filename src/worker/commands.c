@@ -12,6 +12,7 @@ static command_fn *const handlers[COMMAND_COUNT] = {
     [COMMAND_INFO] = command_info,       [COMMAND_LISTENERS] = command_listeners,
     [COMMAND_WORKERS] = command_workers, [COMMAND_RELOAD] = command_reload,
     [COMMAND_UPGRADE] = command_upgrade, [COMMAND_STOP] = command_stop,
+    [COMMAND_DIFF] = command_diff,
 };
 
 command_fn *command_handler(enum command_id id)
@@ -21,10 +22,9 @@ command_fn *command_handler(enum command_id id)
 
 /* --- what waits for a verdict ------------------------------------------------------------ */
 
-/* Tell why it was not accepted, a fault a line. */
-static void put_faults(struct reply *r, char *lines)
+void command_put_faults(struct reply *r, char *lines)
 {
-    char *rest = lines;
+    char *rest = lines; /* strsep() takes NULL for nothing at all */
     for (char *line = strsep(&rest, "\n"); line != NULL; line = strsep(&rest, "\n")) {
         if (*line != '\0')
             reply_fault(r, line);
@@ -33,7 +33,7 @@ static void put_faults(struct reply *r, char *lines)
 
 static int rejected(struct call *c, const struct verdict *v)
 {
-    put_faults(c->reply, v->text);
+    command_put_faults(c->reply, v->text);
     text_add_string(c->why, "rejected: generation ");
     text_add_uint(c->why, v->generation);
     text_add_string(c->why, " stays in effect");

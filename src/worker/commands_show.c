@@ -170,6 +170,27 @@ static void put_addresses(struct reply *r, const struct conf_listener *l)
         reply_list_add(r, l->binds[i].text);
 }
 
+/* Whether a route before the n-th leads to the same pool. */
+static bool told_before(const struct conf_listener *l, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        if (l->routes[i].pool == l->routes[n].pool)
+            return true;
+    }
+    return false;
+}
+
+static void put_pools(struct reply *r, const struct conf_listener *l)
+{
+    reply_list(r, "pools");
+    if (l->pool != NULL)
+        reply_list_add(r, l->pool->name);
+    for (size_t i = 0; i < l->route_count; i++) {
+        if (!told_before(l, i))
+            reply_list_add(r, l->routes[i].pool->name);
+    }
+}
+
 static void put_listener(struct reply *r, const struct control *c, const struct conf_listener *l,
                          const struct listener_state *state)
 {
@@ -178,7 +199,7 @@ static void put_listener(struct reply *r, const struct control *c, const struct 
     reply_row(r);
     reply_text(r, "name", l->name);
     put_addresses(r, l);
-    reply_text(r, "pool", l->pool != NULL ? l->pool->name : "-"); /* it has routes */
+    put_pools(r, l);
     reply_text(r, "state", listener_state_name(c, &state->gate, l->max_connections));
     reply_count(r, "active", gate_active(&state->gate));
     reply_count(r, "total", sum.connections);

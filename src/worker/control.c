@@ -10,6 +10,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "fiber/fiber.h"
+#include "worker/commands.h"
 
 #define WATCH_INTERVAL (500 * NSEC_PER_MSEC) /* between looks at the workers' loops */
 #define WATCH_LIMIT    NSEC_PER_SEC          /* a turn longer than this is a stall */
@@ -59,6 +60,7 @@ int control_init(struct control *c, unsigned count, int64_t drain_timeout, int e
     fiber_cond_init(&c->begun_to_drain);
     reload_init(&c->reload, c, opener);
     drains_init(&c->drains);
+    list_init(&c->censuses);
     if (c->sched == NULL || c->workers == NULL || c->group.shards == NULL)
         return -ENOMEM;
     c->mailbox = mailbox_new(c->sched);
@@ -297,6 +299,7 @@ void control_run(struct control *c, bool serve)
     sched_run(c->sched, "control", control_main, c);
     for (unsigned i = 0; i < c->started; i++)
         worker_join(control_worker(c, i));
+    command_forget_counts(c);
 }
 
 void control_destroy(struct control *c)

@@ -48,6 +48,7 @@ struct control {
     bool draining;
     bool ending;
     struct fiber_cond begun_to_drain;
+    struct list censuses; /* of the command diff */
     struct control_server_options server_options;
     struct control_server *server; /* what weftctl finds; NULL: there is none */
 };

@@ -1,8 +1,11 @@
 #include "worker/control_client.h"
 
 #include <errno.h>
+#include <stdint.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/error.h"
@@ -35,6 +38,60 @@ static int send_frame(struct reply *r, const json_t *object)
 }
 
 /* --- from the client --------------------------------------------------------------------- */
+
+static void close_passed(struct control_client *c)
+{
+    if (c->passed >= 0)
+        close(c->passed);
+    c->passed = -1;
+}
+
+/* A request has one at most: the last that came. */
+static void take_passed(struct control_client *c, struct msghdr *m)
+{
+    struct cmsghdr *header = CMSG_FIRSTHDR(m);
+    if (header == NULL || header->cmsg_level != SOL_SOCKET || header->cmsg_type != SCM_RIGHTS ||
+        header->cmsg_len != CMSG_LEN(sizeof(int)))
+        return;
+    close_passed(c);
+    memcpy(&c->passed, CMSG_DATA(header), sizeof(int));
+}
+
+static ssize_t receive(struct control_client *c, const struct iovec *iov, int n)
+{
+    union {
+        struct cmsghdr align;
+        char bytes[CMSG_SPACE(sizeof(int))];
+    } control;
+    struct msghdr m = {
+        .msg_iov = (struct iovec *)(uintptr_t)iov,
+        .msg_iovlen = (size_t)n,
+        .msg_control = &control,
+        .msg_controllen = sizeof(control),
+    };
+    c->conn.poll.ready &= (uint8_t)~NETPOLL_READ;
+    ssize_t got = TEMP_FAILURE_RETRY(recvmsg(c->conn.poll.fd, &m, MSG_CMSG_CLOEXEC));
+    if (got < 0)
+        return -errno;
+    take_passed(c, &m);
+    return got;
+}
+
+static ssize_t input_readv(struct stream *s, const struct iovec *iov, int n)
+{
+    struct control_client *c = container_of(s, struct control_client, input);
+    ssize_t got;
+    while ((got = receive(c, iov, n)) == -EAGAIN) {
+        int err = conn_watch(&c->conn);
+        if (err == 0)
+            err = netpoll_wait(&c->conn.poll, NETPOLL_READ, c->conn.read_deadline);
+        if (err < 0)
+            return err;
+    }
+    return got;
+}
+
+static const struct stream_ops input_ops = {.readv = input_readv};
 
 /* Decode what the reader has. Returns 0, or a -errno with what is wrong said in `why`. */
 static int take_bytes(struct control_client *c, const char *bytes, size_t n)
@@ -103,6 +160,7 @@ static int serve(struct control_client *c, const struct request *request)
     reply_init(&c->reply, request->command, send_frame);
     c->options.about.request = request;
     int err = handler(&c->options.about);
+    close_passed(c);
     err = err == 0 ? reply_done(&c->reply) : reply_failed(&c->reply, reason(c, err));
     reply_destroy(&c->reply);
     return err;
@@ -153,13 +211,16 @@ struct control_client *control_client_start(const struct control_client_options 
     struct control_client *c = calloc(1, sizeof(*c));
     if (c == NULL)
         return NULL;
-    if (reader_init(&c->reader, &c->conn.stream, READER_SIZE) < 0) {
+    if (reader_init(&c->reader, &c->input, READER_SIZE) < 0) {
         free(c);
         return NULL;
     }
     c->options = *o;
     c->options.about.reply = &c->reply;
     c->options.about.why = &c->why;
+    c->options.about.passed = &c->passed;
+    c->input.ops = &input_ops;
+    c->passed = -1;
     conn_init(&c->conn, o->fd, AF_UNIX);
     frame_decoder_init(&c->decoder, FRAME_REQUEST_MAX);
     text_init(&c->frame);
@@ -173,6 +234,7 @@ struct control_client *control_client_start(const struct control_client_options 
 void control_client_free(struct control_client *c)
 {
     list_remove(&c->link);
+    close_passed(c);
     text_free(&c->why);
     text_free(&c->frame);
     frame_decoder_free(&c->decoder);

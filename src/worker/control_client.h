@@ -26,6 +26,8 @@ struct control_client {
     struct list link;   /* the server's */
     struct control_client_options options;
     struct conn conn;
+    struct stream input; /* the conn's, with what else comes along */
+    int passed;          /* descriptor that came with the request, owned; -1: none */
     struct reader reader;
     struct frame_decoder decoder; /* of requests */
     struct reply reply;           /* the present one */

@@ -40,6 +40,10 @@ class Client:
     def send(self, data):
         self.socket.sendall(data)
 
+    def send_with(self, data, fd):
+        """Send with a copy of a descriptor."""
+        socket.send_fds(self.socket, [data], [fd])
+
     def _read(self, count):
         data = b""
         while len(data) < count:
@@ -55,6 +59,10 @@ class Client:
     def ask(self, command):
         """Ask and wait for all of the answer; returns its rows."""
         self.send(request(command))
+        return self.rows()
+
+    def rows(self):
+        """The rows of an answer that is done."""
         rows = []
         while True:
             got = self.frame()

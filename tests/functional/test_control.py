@@ -23,7 +23,7 @@ INFO_KEYS = (
     "connections_total max_connections bound_by descriptors drain_left leaving "
     "leaving_connections restarts memory_resident memory_allocated"
 ).split()
-LISTENER_KEYS = "name addresses pool state active total bytes_in bytes_out".split()
+LISTENER_KEYS = "name addresses pools state active total bytes_in bytes_out".split()
 WORKER_KEYS = "worker cpu active total handed_over busy turns stalls".split()
 
 
@@ -76,10 +76,25 @@ def test_listeners(weft, backend, address):
         chat(client, b"x" * 1000)
     one, two = daemon.ask("listeners")
     assert list(one) == LISTENER_KEYS
-    assert (one["name"], one["addresses"], one["pool"]) == ("one", binds["one"], "back")
+    assert (one["name"], one["addresses"], one["pools"]) == ("one", binds["one"], ["back"])
     assert (two["name"], two["addresses"], two["state"]) == ("two", binds["two"], "open")
     assert (one["active"], one["total"], one["bytes_in"], one["bytes_out"]) == (0, 0, 0, 0)
     assert (two["active"], two["total"], two["bytes_in"], two["bytes_out"]) == (4, 4, 4000, 4000)
+
+
+def test_a_listener_with_routes_names_all_their_pools(weft, backend):
+    server = backend(echo).address
+    routes = [
+        {"sni": ["a.example"], "pool": "a"},
+        {"source": ["127.0.0.0/8"], "pool": "b"},
+        {"pool": "a"},
+    ]
+    config = {
+        "listeners": {"front": {"bind": weft.new_address("v4"), "routes": routes}},
+        "pools": {name: {"servers": [server]} for name in ("a", "b")},
+    }
+    daemon = weft(config)
+    assert only(daemon.ask("listeners"))["pools"] == ["a", "b"]
 
 
 def test_bytes_are_those_of_the_records(weft, backend):
@@ -133,9 +148,9 @@ def test_a_table_for_people(weft, backend):
     client = daemon.connect()
     chat(client, b"x" * 3000)
     titles, row = daemon.ctl("listeners").stdout.splitlines()
-    assert titles.split() == "Name Addresses Pool State Active Total In Out".split()
+    assert titles.split() == "Name Addresses Pools State Active Total In Out".split()
     assert row.split() == ["front", daemon.address, "back", "open", *"1 1 2.9 KiB 2.9 KiB".split()]
-    assert titles.index("Pool") == row.index("back")
+    assert titles.index("Pools") == row.index("back")
 
 
 def test_a_record_for_people(weft, backend):

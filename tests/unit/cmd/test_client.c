@@ -45,7 +45,7 @@ static int ask(void)
 {
     ck_assert_int_eq(shutdown(ends[1], SHUT_WR), 0);
     json_t *request = request_new("info", NULL);
-    int err = client_ask(ends[0], request, &answer, &why);
+    int err = client_ask(ends[0], request, -1, &answer, &why);
     json_decref(request);
     return err;
 }
@@ -77,6 +77,34 @@ START_TEST(the_request_is_what_the_daemon_reads)
 }
 END_TEST
 
+START_TEST(a_descriptor_goes_with_it)
+{
+    say("{\"protocol\":1,\"done\":true}");
+    int fds[2];
+    ck_assert_int_eq(pipe(fds), 0);
+    json_t *request = request_new("diff", NULL);
+    ck_assert_int_eq(client_ask(ends[0], request, fds[0], &answer, &why), 0);
+    json_decref(request);
+    char bytes[256], control[64], byte;
+    struct iovec iov = {.iov_base = bytes, .iov_len = sizeof(bytes)};
+    struct msghdr m = {.msg_iov = &iov,
+                       .msg_iovlen = 1,
+                       .msg_control = control,
+                       .msg_controllen = sizeof(control)};
+    ck_assert_int_gt(recvmsg(ends[1], &m, 0), FRAME_HEADER);
+    struct cmsghdr *c = CMSG_FIRSTHDR(&m);
+    ck_assert_ptr_nonnull(c);
+    ck_assert_int_eq(c->cmsg_type, SCM_RIGHTS);
+    int passed;
+    memcpy(&passed, CMSG_DATA(c), sizeof(passed));
+    ck_assert_int_eq(write(fds[1], "x", 1), 1);
+    ck_assert_int_eq(read(passed, &byte, 1), 1);
+    close(passed);
+    close(fds[0]);
+    close(fds[1]);
+}
+END_TEST
+
 START_TEST(a_refusal_brings_its_reason)
 {
     say("{\"protocol\":1,\"faults\":[\"f.yaml:1:1: error: a\"]}");
@@ -93,7 +121,7 @@ START_TEST(a_daemon_that_has_closed_already_is_heard)
     say("{\"protocol\":1,\"error\":\"not permitted\"}");
     close(ends[1]);
     json_t *request = request_new("info", NULL);
-    ck_assert_int_eq(client_ask(ends[0], request, &answer, &why), 0);
+    ck_assert_int_eq(client_ask(ends[0], request, -1, &answer, &why), 0);
     json_decref(request);
     ck_assert_str_eq(why.data, "not permitted");
     ends[1] = -1;
@@ -149,7 +177,8 @@ START_TEST(nobody_there_is_an_error)
 END_TEST
 
 UNIT_MAIN_AROUND("client", set_up, tear_down, rows_of_all_frames_are_one_answer,
-                 the_request_is_what_the_daemon_reads, a_refusal_brings_its_reason,
-                 a_daemon_that_has_closed_already_is_heard, an_end_too_early_is_told,
-                 another_protocol_is_told, what_a_daemon_of_another_protocol_says_goes_before,
-                 garbage_is_no_answer, what_is_no_array_is_no_answer, nobody_there_is_an_error)
+                 the_request_is_what_the_daemon_reads, a_descriptor_goes_with_it,
+                 a_refusal_brings_its_reason, a_daemon_that_has_closed_already_is_heard,
+                 an_end_too_early_is_told, another_protocol_is_told,
+                 what_a_daemon_of_another_protocol_says_goes_before, garbage_is_no_answer,
+                 what_is_no_array_is_no_answer, nobody_there_is_an_error)

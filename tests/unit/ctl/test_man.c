@@ -52,8 +52,10 @@ START_TEST(every_command_is_in_the_manual)
 {
     struct text man;
     man_read(MAN, &man);
-    for (size_t i = 0; i < COMMAND_COUNT; i++)
-        check_command(&man, &commands[i]);
+    for (size_t i = 0; i < COMMAND_COUNT; i++) {
+        if (!commands[i].hidden)
+            check_command(&man, &commands[i]);
+    }
     text_free(&man);
 }
 END_TEST
@@ -68,7 +70,9 @@ START_TEST(the_manual_has_no_other_command)
     size_t count = 0;
     for (const char *at = section; (at = strstr(at, "\n.SS ")) != NULL; at++)
         count++;
-    ck_assert_uint_eq(count, COMMAND_COUNT);
+    for (size_t i = 0; i < COMMAND_COUNT; i++)
+        count -= !commands[i].hidden;
+    ck_assert_uint_eq(count, 0);
     free(section);
     text_free(&man);
 }
