@@ -12,6 +12,7 @@ import procfs
 from backends import EchoLoop, echo, greeter
 from fire import Fire
 from scale import scaled
+from reloading import reload
 from waiting import until
 
 needs_root = pytest.mark.skipif(
@@ -124,19 +125,19 @@ def test_another_user(weft, backend):
 
 
 @needs_root
-def test_what_only_root_may_open_comes_by_another_process(weft, backend, tmp_path):
-    """One that talks to the network is not trusted with it: a log, a UNIX path, files elsewhere."""
+def test_files_elsewhere_come_by_another_process(weft, backend, tmp_path):
+    """One that talks to the network is not trusted with them; what the main file names, it gets."""
     closed, elsewhere = tmp_path / "closed", tmp_path / "elsewhere"
     closed.mkdir(mode=0o700)
     elsewhere.mkdir(mode=0o700)
     daemon = weft.proxy(backend(echo).address, process={"user": "daemon", "workers": 1})
     config = daemon.config
     config["log"]["access"]["output"] = f"{closed}/access.log"
-    take_over(daemon)
+    reload(daemon, config)
     exchange(daemon)
     daemon.records(1)
     config["listeners"]["path"] = {"bind": f"unix:{closed}/front.sock", "pool": "back"}
-    take_over(daemon)
+    reload(daemon, config)
     with daemon.connect(f"unix:{closed}/front.sock") as client:
         client.sendall(b"hello")
         assert net.read_exactly(client, 5) == b"hello"
