@@ -42,7 +42,7 @@ static int64_t preamble_deadline(const struct session *s)
 static enum session_end read_more(struct session *s, int64_t deadline, enum session_end late)
 {
     int err = conn_watch(&s->client);
-    if (err == 0)
+    if (err == 0 && !conn_readable(&s->client)) /* a FIN that came with data is no news any more */
         err = netpoll_wait(&s->client.poll, NETPOLL_READ, deadline);
     switch (err) {
     case 0:
