@@ -197,6 +197,42 @@ static void take_rest(struct acceptor *a)
         continue;
 }
 
+/* --- the socket's options ---------------------------------------------------------------- */
+
+struct changed_options {
+    const struct proxy_listener *listener;
+    int err;
+};
+
+static void say_not_changed(void *arg)
+{
+    const struct changed_options *c = arg;
+    log_line(LOG_LEVEL_WARNING, "listener %s: not all socket options could be changed: %s",
+             c->listener->conf->name, error_text(c->err));
+}
+
+/* Of what systemd has opened, only those that a connection inherits are the listener's. */
+static void set_options(struct acceptor *a, const struct proxy_listener *listener)
+{
+    struct changed_options c = {.listener = listener};
+    struct socket_listen_options o;
+    const char *unfit;
+    proxy_listen_options(listener->conf, &o);
+    c.err = a->handed ? socket_adopt(a->listening.poll.fd, &o.common, &unfit)
+                      : socket_listen_change(a->listening.poll.fd, &o);
+    if (c.err < 0)
+        fiber_call(say_not_changed, &c);
+}
+
+static void change_options(struct acceptor *a, const struct proxy_listener *listener)
+{
+    struct socket_listen_options before, after;
+    proxy_listen_options(a->listener->conf, &before);
+    proxy_listen_options(listener->conf, &after);
+    if (!socket_listen_same(&before, &after))
+        set_options(a, listener);
+}
+
 static void say_deaf(void *arg)
 {
     const struct shortage *s = arg;
@@ -204,16 +240,22 @@ static void say_deaf(void *arg)
              error_text(s->err));
 }
 
-/* One that was opened beside others that are served takes connections from now on: the kernel
- * gives it its share, and before there was nobody to take them. */
+/*
+ * One that was opened beside others that are served takes connections from now on: the kernel
+ * gives it its share, and before there was nobody to take them. One that another process has
+ * listened on may be set as that one's configuration said.
+ */
 static bool listen_now(struct acceptor *a)
 {
     struct shortage s = {.acceptor = a};
+    set_options(a, a->listener);
     s.err = socket_listen_on(a->listening.poll.fd, a->listener->conf->backlog);
     if (s.err < 0)
         fiber_call(say_deaf, &s);
     return s.err == 0;
 }
+
+/* --- accepting --------------------------------------------------------------------------- */
 
 static void acceptor_run(void *arg)
 {
@@ -273,31 +315,6 @@ static void leave_gates(struct acceptor *a)
     a->waits_at = NULL;
     a->moves++;
     fiber_ready(&a->fiber);
-}
-
-struct changed_options {
-    const struct proxy_listener *listener;
-    int err;
-};
-
-static void say_not_changed(void *arg)
-{
-    const struct changed_options *c = arg;
-    log_line(LOG_LEVEL_WARNING, "listener %s: not all socket options could be changed: %s",
-             c->listener->conf->name, error_text(c->err));
-}
-
-static void change_options(struct acceptor *a, const struct proxy_listener *listener)
-{
-    struct socket_listen_options before, after;
-    proxy_listen_options(a->listener->conf, &before);
-    proxy_listen_options(listener->conf, &after);
-    if (socket_listen_same(&before, &after))
-        return;
-    struct changed_options c = {.listener = listener};
-    c.err = socket_listen_change(a->listening.poll.fd, &after);
-    if (c.err < 0)
-        fiber_call(say_not_changed, &c);
 }
 
 void acceptor_retarget(struct acceptor *a, struct proxy_listener *listener)

@@ -31,6 +31,7 @@ struct acceptor {
     struct proxy_listener *listener;
     unsigned address; /* its number: that of the socket's address, see transition.h */
     struct conn listening;
+    bool handed; /* by systemd, whose unit says how it was opened */
     bool stopping;
     bool ended;
     bool placed;           /* holds a place at the listener's gate, and waits for the process's */

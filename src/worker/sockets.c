@@ -202,6 +202,11 @@ void sockets_close(struct sockets *s)
 
 /* --- handing out ------------------------------------------------------------------------- */
 
+static bool is_handed(const char *key)
+{
+    return strncmp(key, LISTEN_KEY_HANDED, strlen(LISTEN_KEY_HANDED)) == 0;
+}
+
 int sockets_prepare(struct sockets *s, struct proxy *p, const struct shard_group *group,
                     void (*closed)(struct notice *n), struct transition *t)
 {
@@ -217,6 +222,7 @@ int sockets_prepare(struct sockets *s, struct proxy *p, const struct shard_group
         if (a == NULL)
             return -ENOMEM;
         l->fd = -1;
+        a->handed = is_handed(b->key);
         transition_add(t, l->worker, a);
     }
     return 0;
