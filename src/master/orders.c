@@ -72,10 +72,13 @@ static bool may_open(const struct process *p)
     return p->stage == STAGE_STARTING || geteuid() != 0;
 }
 
-/* The configuration is the master's own copy: what stands in it, its user wants. */
-static bool may_open_path(const struct process *p, const char *path)
+/*
+ * The configuration is the master's own copy: what it has as a log or to listen on, its user wants
+ * as that. Other paths in it, those of files that are included for one, are not to be written to.
+ */
+static bool may_open_path(const struct process *p, const char *before, const char *path)
 {
-    return may_open(p) || snapshot_mentions(p->snapshot, path);
+    return may_open(p) || snapshot_mentions(p->snapshot, before, path);
 }
 
 /* --- sockets ----------------------------------------------------------------------------- */
@@ -106,7 +109,7 @@ static void open_listen(struct orders *o, struct process *p, const struct messag
         return;
     }
     if (is_path(&want.addr) && vault_find(o->vault, want.key) == NULL &&
-        !may_open_path(p, want.addr.un.sun_path)) {
+        !may_open_path(p, "unix:", want.addr.un.sun_path)) {
         refuse(p, -EPERM, error_text(EPERM));
         return;
     }
@@ -172,7 +175,7 @@ static void share_error_log(struct orders_files *f, const char *path, int fd)
 static void open_log(struct orders *o, struct process *p, const struct message *m)
 {
     const char *path = message_string(m, "path");
-    int fd = may_open_path(p, path) ? log_open_file(path) : -EPERM;
+    int fd = may_open_path(p, "output:", path) ? log_open_file(path) : -EPERM;
     int err = fd < 0 ? fd : process_note_log(p, path);
     if (err == 0 && message_true(m, "errors"))
         share_error_log(&o->next, path, fd);

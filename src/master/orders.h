@@ -3,9 +3,9 @@
  *
  * One that has become ready is exposed to the network, and is not trusted with all: where the
  * master is root, it opens a new log file or UNIX path for it only where the configuration that is
- * being loaded has that path, no control socket or pid file, and includes only what is below the
- * directory of the main file. A reload that wants more goes through a new process. One that does
- * not keep to the rules of the conversation is killed.
+ * being loaded has that path as such, no control socket or pid file, and includes only what is
+ * below the directory of the main file. A reload that wants more goes through a new process. One
+ * that does not keep to the rules of the conversation is killed.
  */
 #ifndef WEFT_MASTER_ORDERS_H
 #define WEFT_MASTER_ORDERS_H

@@ -191,30 +191,54 @@ int snapshot_open(const struct snapshot_file *f)
 
 /* --- what is said in it ------------------------------------------------------------------- */
 
+/* A mapped file. */
+struct view {
+    const char *bytes;
+    const char *end;
+};
+
 static bool is_of_path(char c)
 {
     return isalnum((unsigned char)c) || strchr("/._-@+", c) != NULL;
 }
 
-/* A part of a longer path is not that path. */
-static bool stands_alone(const char *bytes, size_t size, const char *at, size_t n)
+static bool is_in_comment(const struct view *v, const char *at)
 {
-    return (at == bytes || !is_of_path(at[-1])) && (at + n == bytes + size || !is_of_path(at[n]));
+    while (at > v->bytes && at[-1] != '\n') {
+        if (*--at == '#')
+            return true;
+    }
+    return false;
 }
 
-static bool find_path(const char *bytes, size_t size, const char *path)
+static bool stands_behind(const struct view *v, const char *at, const char *before)
+{
+    size_t n = strlen(before);
+    while (at > v->bytes && memchr(" \t\"'", at[-1], 4) != NULL)
+        at--;
+    return (size_t)(at - v->bytes) >= n && memcmp(at - n, before, n) == 0 &&
+           (at - n == v->bytes || !is_of_path(at[-(ptrdiff_t)n - 1]));
+}
+
+/* A part of a longer path is not that path. */
+static bool is_whole(const struct view *v, const char *at, size_t n)
+{
+    return (size_t)(v->end - at) == n || !is_of_path(at[n]);
+}
+
+static bool find_path(const struct view *v, const char *before, const char *path)
 {
     size_t n = strlen(path);
-    const char *at = bytes;
-    while (n > 0 && (at = memmem(at, size - (size_t)(at - bytes), path, n)) != NULL) {
-        if (stands_alone(bytes, size, at, n))
+    const char *at = v->bytes;
+    while (n > 0 && (at = memmem(at, (size_t)(v->end - at), path, n)) != NULL) {
+        if (is_whole(v, at, n) && stands_behind(v, at, before) && !is_in_comment(v, at))
             return true;
         at++;
     }
     return false;
 }
 
-static bool file_mentions(const struct snapshot_file *f, const char *path)
+static bool file_mentions(const struct snapshot_file *f, const char *before, const char *path)
 {
     struct stat st;
     if (f->fd < 0 || fstat(f->fd, &st) < 0 || st.st_size == 0)
@@ -223,17 +247,18 @@ static bool file_mentions(const struct snapshot_file *f, const char *path)
     char *bytes = mmap(NULL, size, PROT_READ, MAP_PRIVATE, f->fd, 0);
     if (bytes == MAP_FAILED)
         return false;
-    bool found = find_path(bytes, size, path);
+    const struct view v = {.bytes = bytes, .end = bytes + size};
+    bool found = find_path(&v, before, path);
     munmap(bytes, size);
     return found;
 }
 
-bool snapshot_mentions(const struct snapshot *s, const char *path)
+bool snapshot_mentions(const struct snapshot *s, const char *before, const char *path)
 {
-    bool found = file_mentions(&s->main, path);
+    bool found = file_mentions(&s->main, before, path);
     for (unsigned i = 0; !found && i < s->include_count; i++) {
         for (unsigned n = 0; !found && n < s->includes[i].count; n++)
-            found = file_mentions(&s->includes[i].files[n], path);
+            found = file_mentions(&s->includes[i].files[n], before, path);
     }
     return found;
 }

@@ -58,8 +58,9 @@ int snapshot_include(struct snapshot *s, const char *pattern, bool beside,
  * reading the file included. Owns: the caller. */
 int snapshot_open(const struct snapshot_file *f) WEFT_MUSTCHECK;
 
-/** Whether a path stands in one of its files, letter by letter. */
-bool snapshot_mentions(const struct snapshot *s, const char *path);
+/** Whether a path stands in one of its files, letter by letter, right behind `before` but for
+ * blanks and quotes, and in no comment. */
+bool snapshot_mentions(const struct snapshot *s, const char *before, const char *path);
 
 struct snapshot *snapshot_ref(struct snapshot *s);
 

@@ -19,6 +19,27 @@ START_TEST(what_is_no_order_is_refused)
 }
 END_TEST
 
+/* The configuration names all kinds of paths. */
+START_TEST(what_is_no_log_is_not_written_to)
+{
+    char text[512];
+    snprintf(text, sizeof(text),
+             "include: %s/weft.yaml\nlog: {access: {output: %s/a.log}} # %s/comment\n"
+             "pid_file: %s/pid\nbind: unix:%s/a.sock\n",
+             directory, directory, directory, directory, directory);
+    write_file(path_of("weft.yaml"), text);
+    snapshot_unref(process->snapshot);
+    ck_assert_int_eq(snapshot_take(path_of("weft.yaml"), &process->snapshot), 0);
+    serve_as_root();
+    static const char *const names[] = {"weft.yaml", "comment", "pid", "a.sock"};
+    for (size_t i = 0; i < array_size(names); i++)
+        expect_refused(MESSAGE_OPEN_LOG, log_order(path_of(names[i]), 0), -EPERM);
+    expect_opened(MESSAGE_OPEN_LOG, log_order(path_of("a.log"), 0), 1);
+    expect_refused(MESSAGE_OPEN_LISTEN, unix_order(path_of("pid")), -EPERM);
+    expect_opened(MESSAGE_OPEN_LISTEN, unix_order(path_of("a.sock")), 1);
+}
+END_TEST
+
 START_TEST(one_that_leaves_gets_no_more)
 {
     process->stage = STAGE_LEAVING;
@@ -110,6 +131,7 @@ START_TEST(one_that_wants_all_descriptors_leaves_some)
 END_TEST
 
 UNIT_MAIN_AROUND("orders_hostile", set_up, tear_down, what_is_no_order_is_refused,
-                 one_that_leaves_gets_no_more, descriptors_that_come_with_an_order_are_closed,
-                 one_that_talks_nonsense_is_killed, one_that_reads_no_answers_is_killed,
-                 one_that_has_hung_up_is_heard_no_more, one_that_wants_all_descriptors_leaves_some)
+                 what_is_no_log_is_not_written_to, one_that_leaves_gets_no_more,
+                 descriptors_that_come_with_an_order_are_closed, one_that_talks_nonsense_is_killed,
+                 one_that_reads_no_answers_is_killed, one_that_has_hung_up_is_heard_no_more,
+                 one_that_wants_all_descriptors_leaves_some)

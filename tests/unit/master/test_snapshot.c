@@ -369,22 +369,32 @@ static struct snapshot *reborn(struct snapshot *s)
 
 START_TEST(a_path_in_one_of_its_files_is_mentioned)
 {
-    static const char content[] = "bind: \"unix:/run/a.sock\"\nlog: {output: /var/log/b}\n/end";
+    static const char content[] = "bind: \"unix:/run/a.sock\"\n"
+                                  "log: {output: /var/log/b}\n"
+                                  "  output:\t'/var/log/c' # output: /var/log/d\n"
+                                  "# output: /var/log/e\n"
+                                  "x_output: /var/log/f\n"
+                                  "include: /etc/weft/more.yaml\n"
+                                  "output: /end";
+    static const char *const mentioned[] = {"/var/log/b", "/var/log/c", "/end"};
+    static const char *const not_as_that[] = {
+        "/var/log/d", "/var/log/e", "/var/log/f",          "/run/a.sock", "/log/b", "/var/log/",
+        "/e",         "",           "/etc/weft/more.yaml", "/in/more",    "b",
+    };
     write_file(path_of("paths.yaml"), content);
-    write_file(path_of("more.yaml"), "/in/more");
+    write_file(path_of("more.yaml"), "output:/in/more");
     struct snapshot *s;
     const struct snapshot_include *i;
     ck_assert_int_eq(snapshot_take(path_of("paths.yaml"), &s), 0);
-    ck_assert(snapshot_mentions(s, "/run/a.sock"));
-    ck_assert(snapshot_mentions(s, "/var/log/b"));
-    ck_assert(snapshot_mentions(s, "/end"));
-    ck_assert(!snapshot_mentions(s, "/run/a.sock2"));
-    ck_assert(!snapshot_mentions(s, "/run/a"));
-    ck_assert(!snapshot_mentions(s, "/log/b"));
-    ck_assert(!snapshot_mentions(s, ""));
-    ck_assert(!snapshot_mentions(s, "/in/more"));
+    for (size_t n = 0; n < array_size(mentioned); n++)
+        ck_assert_msg(snapshot_mentions(s, "output:", mentioned[n]), "%s", mentioned[n]);
+    for (size_t n = 0; n < array_size(not_as_that); n++)
+        ck_assert_msg(!snapshot_mentions(s, "output:", not_as_that[n]), "%s", not_as_that[n]);
+    ck_assert(snapshot_mentions(s, "unix:", "/run/a.sock"));
+    ck_assert(!snapshot_mentions(s, "unix:", "/run/a.sock2"));
+    ck_assert(!snapshot_mentions(s, "unix:", "/run/a"));
     ck_assert_int_eq(snapshot_include(s, path_of("more.yaml"), false, &i), 0);
-    ck_assert(snapshot_mentions(s, "/in/more"));
+    ck_assert(snapshot_mentions(s, "output:", "/in/more"));
     snapshot_unref(s);
 }
 END_TEST
