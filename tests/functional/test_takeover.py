@@ -4,6 +4,7 @@ import grp
 import os
 import pwd
 import signal
+import socket
 
 import pytest
 
@@ -11,8 +12,8 @@ import net
 import procfs
 from backends import EchoLoop, echo, greeter
 from fire import Fire
-from scale import scaled
 from reloading import reload
+from scale import scaled
 from waiting import until
 
 needs_root = pytest.mark.skipif(
@@ -125,26 +126,52 @@ def test_another_user(weft, backend):
 
 
 @needs_root
-def test_files_elsewhere_come_by_another_process(weft, backend, tmp_path):
-    """One that talks to the network is not trusted with them; what the main file names, it gets."""
+def test_what_only_root_may_open_is_opened_by_the_master(weft, backend, tmp_path):
+    """What the file says, for the process that serves; files elsewhere for another one alone."""
     closed, elsewhere = tmp_path / "closed", tmp_path / "elsewhere"
     closed.mkdir(mode=0o700)
     elsewhere.mkdir(mode=0o700)
     daemon = weft.proxy(backend(echo).address, process={"user": "daemon", "workers": 1})
-    config = daemon.config
+    worker, config = daemon.worker, daemon.configuration()
     config["log"]["access"]["output"] = f"{closed}/access.log"
-    reload(daemon, config)
-    exchange(daemon)
-    daemon.records(1)
     config["listeners"]["path"] = {"bind": f"unix:{closed}/front.sock", "pool": "back"}
     reload(daemon, config)
+    assert daemon.worker == worker
     with daemon.connect(f"unix:{closed}/front.sock") as client:
         client.sendall(b"hello")
         assert net.read_exactly(client, 5) == b"hello"
+    daemon.records(1)
     (elsewhere / "more.yaml").write_text(
-        f"listeners: {{more: {{bind: '{net.local(net.open_listener())}', pool: back}}}}\n",
-        encoding="utf-8",
+        "pools: {more: {servers: ['127.0.0.1:1']}}\n", encoding="utf-8"
     )
-    config["include"] = str(elsewhere / "*.yaml")
+    daemon.config["include"] = str(elsewhere / "*.yaml")
     take_over(daemon)
+    exchange(daemon)
+
+
+def listening_options(daemon):
+    """TCP_NODELAY and SO_KEEPALIVE of the sockets it listens on."""
+    sockets = procfs.duplicate_sockets(daemon.worker)
+    try:
+        return {
+            (bool(s.option(socket.IPPROTO_TCP, socket.TCP_NODELAY)),
+             bool(s.option(socket.SOL_SOCKET, socket.SO_KEEPALIVE)))
+            for s in sockets
+            if s.listens and s.socket.family != socket.AF_UNIX
+        }
+    finally:
+        procfs.close_all(sockets)
+
+
+def test_sockets_that_are_taken_over_are_set_as_the_new_file_says(weft, backend):
+    daemon = weft.proxy(
+        backend(echo).address,
+        process={"workers": 1},
+        listener={"nodelay": True, "keepalive": {"idle": "60s"}},
+    )
+    assert listening_options(daemon) == {(True, True)}
+    daemon.config["listeners"]["front"].update(nodelay=False, keepalive={"idle": "off"})
+    old = take_over(daemon, workers=2)
+    until(lambda: not daemon.addresses_listened_on(old), "the old process takes no more")
+    assert listening_options(daemon) == {(False, False)}
     exchange(daemon)

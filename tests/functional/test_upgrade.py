@@ -10,6 +10,7 @@ import pytest
 
 import net
 import procfs
+import reloading
 from backends import EchoLoop, echo
 from daemon import binary
 from fire import Fire
@@ -385,26 +386,25 @@ def resting(daemon):
 @pytest.mark.timeout(300)
 def test_nothing_is_left_of_many_upgrades_and_reloads(start, program, backend, tmp_path):
     include = tmp_path / "weft0" / "more.yaml"
-    daemon = start(backend(echo).address, log={"error": {"output": "stderr", "level": "info"}})
+    daemon = start(backend(echo).address)
     include.write_text("{}", encoding="utf-8")
-    config = daemon.configuration()
-    config["include"] = ["more*.yaml"]
-    daemon.write(config)
 
-    def reload():
-        before = daemon.log().count("has taken over") + daemon.log().count("reloaded")
-        daemon.signal(signal.SIGHUP)
-        until(
-            lambda: daemon.log().count("has taken over") + daemon.log().count("reloaded") > before,
-            "the reload",
-        )
+    def change(turn):
+        """Every tenth change needs another process."""
+        config = daemon.configuration()
+        config["include"] = [f"more{'*' * (turn % 3)}.yaml"]
+        config["weft"]["workers"] = 1 + turn // 10 % 2
+        reloading.write(daemon, config)
+        daemon.config = config
+        assert not reloading.hang_up(daemon).startswith("reload rejected")
 
-    for _ in range(5):
-        reload()
-        upgrade(daemon)
+    for turn in range(20):
+        change(turn)
+        if turn % 4 == 0:
+            upgrade(daemon)
     descriptors, memory = resting(daemon)
-    for _ in range(scaled(200, 10)):
-        reload()
+    for turn in range(scaled(200, 20)):
+        change(turn)
     for _ in range(scaled(50, 5)):
         upgrade(daemon)
     now, memory_now = resting(daemon)
