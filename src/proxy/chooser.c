@@ -218,7 +218,7 @@ struct blame {
 static void say_left_alone(void *arg)
 {
     const struct blame *b = arg;
-    const struct conf_pool *pool = b->session->listener->pool->conf;
+    const struct conf_pool *pool = b->session->pool->conf;
     struct text times[2];
     text_init(&times[0]);
     text_init(&times[1]);
@@ -235,7 +235,7 @@ static void say_left_alone(void *arg)
 
 void chooser_blame(struct session *s, int err)
 {
-    struct proxy_pool *pool = s->listener->pool;
+    struct proxy_pool *pool = s->pool;
     if (!is_servers_fault(err))
         return;
     size_t server = (size_t)(s->server - pool->conf->servers);

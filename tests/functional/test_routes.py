@@ -143,6 +143,18 @@ def test_no_route(routed):
     assert not any("pool" in record for record in records)
 
 
+def test_a_server_behind_a_route_that_refuses(routed):
+    """It is its pool that hears of the failure; the listener itself has none."""
+    daemon = routed([{"sni": "example.org", "pool": "web"}])
+    daemon.servers["web"].close()
+    worker = daemon.worker
+    for _ in range(7):  # more often than it takes to be left alone
+        net.expect_reset(send(daemon, hello("example.org")))
+    ends = [record["end"] for record in daemon.records(7)]
+    assert ends[0] == "connect_failed"
+    assert daemon.worker == worker, "the worker process was replaced"
+
+
 @pytest.mark.parametrize("start", [b"", b"\x16\x03", hello("example.org")[:100]])
 def test_a_client_that_takes_too_long(routed, start):
     daemon = routed(ROUTES, sni_timeout="300ms")
