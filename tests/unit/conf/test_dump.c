@@ -154,9 +154,14 @@ START_TEST(every_name_survives)
 }
 END_TEST
 
+/* One is about sockets that systemd hands over, which not every build takes. */
 static bool is_example(const char *name)
 {
     size_t n = strlen(name);
+#ifndef HAVE_SYSTEMD
+    if (strcmp(name, "socket-activation.yaml") == 0)
+        return false;
+#endif
     return n > 5 && strcmp(name + n - 5, ".yaml") == 0;
 }
 
