@@ -3,6 +3,7 @@
 import os
 import re
 import signal
+import time
 
 import pytest
 
@@ -164,11 +165,13 @@ def test_a_reload_helps_where_it_can_not_come_back(weft, backend, tmp_path):
 def test_those_that_keep_dying_follow_more_slowly(daemon):
     """And a client waits for no more than that."""
     old, client = daemon.worker, None
-    for _ in range(7):
+    for n in range(7):
         kill(daemon)
         client = daemon.connect()
         old = wait_for_another(daemon, old)
         until(lambda pid=old: b"weft" in comm(pid), "it has become one")
+        until(lambda n=n: daemon.log().count("connections at most") == n + 2, "it serves")
+        time.sleep(0.1)  # the master has heard so
     watch = Stopwatch()
     client.sendall(b"hello")
     assert net.read_exactly(client, 5) == b"hello"

@@ -150,10 +150,16 @@ START_TEST(an_ordinary_user_stays_what_it_is)
 }
 END_TEST
 
-/* As in a container that lets root have nothing. */
+/*
+ * As in a container that lets root have nothing. ThreadSanitizer has a thread of its own, which
+ * this leaves its capabilities; the C library does not bear it that threads differ.
+ */
 START_TEST(root_that_may_not_become_another_is_refused)
 {
     const struct conf_process p = account("nobody", NOBODY, "daemon", 1);
+#ifdef __SANITIZE_THREAD__
+    return;
+#endif
     if (geteuid() != 0)
         return;
     cap_t none = cap_init();
