@@ -88,7 +88,7 @@ def test_drain_timeout_ends_connections_that_never_pause(busy):
     with pytest.raises((ConnectionResetError, BrokenPipeError, AssertionError)):
         while watch.seconds < 15:
             chat(client, server)
-    assert 0.9 <= watch.seconds < 6
+    assert 0.7 <= watch.seconds < 6  # in the last quarter of the time
     assert daemon.wait() == 0
 
 
