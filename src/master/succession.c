@@ -159,7 +159,8 @@ static int start_process(struct master *m, const struct spawn *how)
     m->now.newcomer = p;
     m->now.deadline = clock_update() + START_LIMIT;
     p->generation = p->snapshot == m->accepted ? m->generation : m->generation + 1;
-    return send_configuration(p, MESSAGE_HELLO, write_hello(m, p, p->generation), p->snapshot);
+    err = send_configuration(p, MESSAGE_HELLO, write_hello(m, p, p->generation), p->snapshot);
+    return err == -EPIPE ? 0 : err; /* it has ended already: how, says more than that */
 }
 
 /* The program that runs, even where its file has been replaced. */

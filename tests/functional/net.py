@@ -82,10 +82,15 @@ def unsent(s):
 
 
 def reset(s):
-    """Close so that the peer sees an RST."""
-    if s.fileno() >= 0:
+    """Close so that the peer sees an RST. Another thread may close it meanwhile."""
+    if s.fileno() < 0:
+        return
+    try:
         s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        s.close()
+    except OSError as e:
+        if e.errno != errno.EBADF:
+            raise
+    s.close()
 
 
 def read_exactly(s, count):

@@ -1,5 +1,6 @@
 """The master: what it opens and leaves, for whom, and who is there beside it."""
 
+import contextlib
 import grp
 import os
 import pwd
@@ -350,7 +351,8 @@ def test_closed_standard_streams_are_no_sockets(weft, backend):
 def kill_worker(daemon):
     worker = daemon.worker
     if worker != daemon.pid:
-        os.kill(worker, signal.SIGKILL)
+        with contextlib.suppress(ProcessLookupError):  # it may be over with it by itself
+            os.kill(worker, signal.SIGKILL)
 
 
 STORM = [signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2]
